@@ -1,0 +1,1 @@
+"""Lines, sockets and files through which the outside meets a simulated village."""

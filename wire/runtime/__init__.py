@@ -1,0 +1,1 @@
+"""What every Wattpost process does alike at its edges: reach the broker, tell the time, log, speak to a terminal."""

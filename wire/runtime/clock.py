@@ -1,7 +1,7 @@
 """Two clocks, since they fail differently: a monotonic one for protocol timers, a wall clock for stamps.
 
-The wall clock may run faster than real time (simulated villages see days pass in minutes); the monotonic clock never does.
-Every process of one accelerated installation is given the same origin and rate, so that their wall clocks agree.
+The wall clock may run faster than real time (simulated villages see days pass in minutes); the monotonic clock never
+does. Every process of one accelerated installation is given the same origin and rate, so that their wall clocks agree.
 """
 
 from dataclasses import dataclass

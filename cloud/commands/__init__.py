@@ -1,0 +1,1 @@
+"""Commands: what integrators ask for, what the cloud sends, and what became of it."""

@@ -1,0 +1,188 @@
+"""From an integrator's request to signed commands, exactly once, in the transaction that records the request."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from cloud import schema
+from cloud.commands.adapters.statuses import queue_status, queue_statuses_again
+from cloud.commands.core.scopes import Scope, judge
+from cloud.database import upsert
+from cloud.epoch import current_epoch
+from wire import codec
+from wire.address import Address, Direction, Kind
+from wire.errors import Reason
+from wire.keys import SigningKey
+from wire.messages import Command, Effect, Request, State, Status, effect_group, seal_message
+
+_EPOCH_SHIFT = 32
+LIVE_COMMANDS_PER_CLIENT_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A command to be issued."""
+
+    utility: str
+    client: str
+    request: bytes
+    meter: str
+    effect: Effect
+    not_after_ms: int
+
+
+def take_request(
+    connection: sa.Connection,
+    utility: str,
+    client: str,
+    request: Request,
+    sealed: bytes,
+    key: SigningKey,
+    *,
+    now_ms: int,
+) -> None:
+    """Carry a request out once: record it, issue its commands, queue statuses.
+
+    The same request again is answered by its statuses as they stand; another one under the same id is refused.
+    """
+    content = hashlib.sha256(codec.encode(request)).digest()
+    table = schema.request.c
+    known = connection.execute(
+        sa.select(table.content_digest).where(table.utility == utility, table.client == client, table.id == request.id)
+    ).scalar()
+    if known is not None:
+        if bytes(known) == content:
+            queue_statuses_again(connection, utility, client, request.id, now_ms=now_ms)
+        else:
+            _refuse(connection, utility, client, request, Reason.REPLAYED, now_ms)
+        return
+    reason = judge(request, _scope(connection, utility, client), now_ms=now_ms)
+    if reason is None and _live_count(connection, utility, client) + len(request.meters) > LIVE_COMMANDS_PER_CLIENT_MAX:
+        reason = Reason.QUOTA_EXCEEDED
+    if reason is not None:
+        _refuse(connection, utility, client, request, reason, now_ms)
+        return
+    row = {"utility": utility, "client": client, "id": request.id, "content_digest": content}
+    connection.execute(sa.insert(schema.request).values(row | {"received_at_ms": now_ms, "sealed": sealed}))
+    for meter in dict.fromkeys(request.meters):
+        order = Order(
+            utility=utility,
+            client=client,
+            request=request.id,
+            meter=meter,
+            effect=request.effect,
+            not_after_ms=request.not_after_ms,
+        )
+        issue(connection, order, key, now_ms=now_ms)
+
+
+def issue(connection: sa.Connection, order: Order, key: SigningKey, *, now_ms: int) -> bytes:
+    """Give an order its id and version, sign it for the gateway that serves the meter, and queue it; return its id."""
+    command_id = hashlib.sha256(codec.encode([order.utility, order.client, order.request, order.meter])).digest()[:16]
+    gateway = gateway_of(connection, order.utility, order.meter, now_ms=now_ms)
+    state, detail = (State.ACCEPTED, "") if gateway else (State.REFUSED, Reason.UNKNOWN_METER.value)
+    version = _next_version(connection, order) if gateway else 0
+    sealed = b""
+    if gateway:
+        command = Command(
+            id=command_id,
+            meter=order.meter,
+            version=version,
+            issued_at_ms=now_ms,
+            not_after_ms=order.not_after_ms,
+            issuer=order.client,
+            effect=order.effect,
+        )
+        sealed = seal_message(command, Address(order.utility, Direction.DOWN, Kind.COMMAND, gateway), key)
+    row: dict[str, Any] = {
+        "utility": order.utility,
+        "id": command_id,
+        "client": order.client,
+        "request": order.request,
+        "gateway": gateway,
+        "meter": order.meter,
+        "effect": effect_group(order.effect),
+        "version": version,
+        "issued_at_ms": now_ms,
+        "not_after_ms": order.not_after_ms,
+        "sealed": sealed,
+        "state": state.value,
+        "state_at_ms": now_ms,
+        "detail": detail,
+        "due_at_ms": now_ms if gateway else None,
+    }
+    connection.execute(sa.insert(schema.command).values(row))
+    status = Status(
+        request=order.request,
+        command=command_id,
+        meter=order.meter,
+        state=state,
+        at_ms=now_ms,
+        detail=detail,
+        relay_closed=None,
+    )
+    queue_status(connection, order.utility, order.client, status)
+    return command_id
+
+
+def gateway_of(connection: sa.Connection, utility: str, meter: str, *, now_ms: int) -> str:
+    """Return the gateway a meter is assigned to, or an empty name."""
+    table = schema.assignment.c
+    found = connection.execute(
+        sa.select(table.gateway)
+        .where(table.utility == utility, table.meter == meter, table.from_ms <= now_ms)
+        .where(sa.or_(table.until_ms.is_(None), table.until_ms > now_ms))
+        .order_by(table.from_ms.desc())
+        .limit(1)
+    ).scalar()
+    return str(found) if found is not None else ""
+
+
+def _next_version(connection: sa.Connection, order: Order) -> int:
+    """Return a version above all given out for this meter and effect, also before the database was last set back."""
+    table = schema.effect_version.c
+    effect = effect_group(order.effect)
+    query = sa.select(table.version).where(
+        table.utility == order.utility, table.meter == order.meter, table.effect == effect
+    )
+    last = connection.execute(query.with_for_update()).scalar() or 0
+    version = max(int(last) + 1, current_epoch(connection) << _EPOCH_SHIFT)
+    row = {"utility": order.utility, "meter": order.meter, "effect": effect, "version": version}
+    upsert(connection, schema.effect_version, [row])
+    return version
+
+
+def _scope(connection: sa.Connection, utility: str, client: str) -> Scope | None:
+    table = schema.client.c
+    row = connection.execute(
+        sa.select(table.effects, table.meters).where(table.utility == utility, table.name == client)
+    ).one_or_none()
+    return None if row is None else Scope.from_text(row.effects, row.meters)
+
+
+def _live_count(connection: sa.Connection, utility: str, client: str) -> int:
+    table = schema.command.c
+    return int(
+        connection.execute(
+            sa.select(sa.func.count()).where(
+                table.utility == utility, table.client == client, table.due_at_ms.is_not(None)
+            )
+        ).scalar_one()
+    )
+
+
+def _refuse(
+    connection: sa.Connection, utility: str, client: str, request: Request, reason: Reason, now_ms: int
+) -> None:
+    status = Status(
+        request=request.id,
+        command=b"",
+        meter="",
+        state=State.REFUSED,
+        at_ms=now_ms,
+        detail=reason.value,
+        relay_closed=None,
+    )
+    queue_status(connection, utility, client, status)

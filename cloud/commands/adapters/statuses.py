@@ -1,0 +1,61 @@
+"""What requesters are told: every change of state, under their own topics only, in the order it happened."""
+
+import sqlalchemy as sa
+
+from cloud import schema
+from wire import codec
+from wire.address import Address, Direction, Kind
+from wire.keys import SigningKey
+from wire.messages import State, Status, seal_message
+from wire.topics import TopicTree
+
+STATUSES_PER_ROUND_MAX = 500
+
+
+def queue_status(connection: sa.Connection, utility: str, client: str, status: Status) -> None:
+    """Tell a client, once the transaction is committed."""
+    row = {"utility": utility, "client": client, "encoded": codec.encode(status)}
+    connection.execute(sa.insert(schema.status_outbox).values(row))
+
+
+def queue_statuses_again(connection: sa.Connection, utility: str, client: str, request: bytes, *, now_ms: int) -> None:
+    """Tell a client how all commands of a request stand."""
+    table = schema.command.c
+    rows = connection.execute(
+        sa.select(table.id, table.meter, table.state, table.state_at_ms, table.detail, table.relay_closed).where(
+            table.utility == utility, table.client == client, table.request == request
+        )
+    )
+    for row in rows:
+        status = Status(
+            request=request,
+            command=bytes(row.id),
+            meter=row.meter,
+            state=State(row.state),
+            at_ms=row.state_at_ms or now_ms,
+            detail=row.detail,
+            relay_closed=row.relay_closed,
+        )
+        queue_status(connection, utility, client, status)
+
+
+def queued_statuses(connection: sa.Connection, tree: TopicTree, key: SigningKey) -> list[tuple[int, str, bytes]]:
+    """Return (id, topic, signed status) of what is to be told, oldest first."""
+    table = schema.status_outbox.c
+    rows = connection.execute(
+        sa.select(table.id, table.client, table.encoded)
+        .where(table.utility == tree.utility)
+        .order_by(table.id)
+        .limit(STATUSES_PER_ROUND_MAX)
+    )
+    told = []
+    for row in rows:
+        status: Status = codec.decode_as(bytes(row.encoded), Status)
+        address = Address(tree.utility, Direction.CLIENT_DOWN, Kind.STATUS, row.client)
+        told.append((int(row.id), tree.client(row.client, Kind.STATUS), seal_message(status, address, key)))
+    return told
+
+
+def forget_statuses(connection: sa.Connection, ids: list[int]) -> None:
+    """Take out of the queue what the broker has."""
+    connection.execute(sa.delete(schema.status_outbox).where(schema.status_outbox.c.id.in_(ids)))

@@ -1,0 +1,140 @@
+"""One way to run a transaction on SQLite and on PostgreSQL: hand over a function of a connection.
+
+The function is plain synchronous SQLAlchemy Core. On SQLite it runs in the one writer thread; on PostgreSQL in a connection
+of an asyncio pool. What must happen after the commit happens after `transact` returns.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from wire.runtime.errors import UnavailableError
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 30_000
+POOL_SIZE = 4
+
+
+class Database(Protocol):
+    """Where transactions run."""
+
+    async def transact(self, work: Callable[[sa.Connection], T], /) -> T:
+        """Return what `work` returned, once it is committed.
+
+        Raises:
+            UnavailableError: The database cannot be reached or refused for now; nothing was committed.
+        """
+
+
+def sqlite_engine(url: str) -> sa.Engine:
+    """Return an engine whose transactions take the write lock at once and survive a power cut once committed."""
+    engine = sa.create_engine(url, connect_args={"check_same_thread": False})
+
+    @sa.event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the begin event below opens transactions
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+class SqliteDatabase:
+    """SQLite behind one thread: its writer lock as a queue."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = sqlite_engine(url)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+
+    async def transact(self, work: Callable[[sa.Connection], T], /) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+
+    def _run(self, work: Callable[[sa.Connection], T]) -> T:
+        try:
+            with self._engine.begin() as connection:
+                return work(connection)
+        except sa.exc.OperationalError as error:
+            raise UnavailableError(f"database: {str(error.orig)[:200]}") from error
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+        self._thread.shutdown()
+
+
+class PostgresqlDatabase:
+    """PostgreSQL behind a small pool; the same functions, run by greenlets."""
+
+    def __init__(self, url: str) -> None:
+        self._engine: AsyncEngine = create_async_engine(url, pool_size=POOL_SIZE, pool_pre_ping=True)
+
+    async def transact(self, work: Callable[[sa.Connection], T], /) -> T:
+        try:
+            async with self._engine.begin() as connection:
+                return await connection.run_sync(work)
+        except (OSError, sa.exc.InterfaceError, sa.exc.OperationalError) as error:
+            raise UnavailableError(f"database: {str(error)[:200]}") from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise UnavailableError(f"database: {str(error)[:200]}") from error
+            raise
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[SqliteDatabase | PostgresqlDatabase]:
+    """Open the database that `url` names, `sqlite:///FILE` or `postgresql+asyncpg://…`."""
+    database = SqliteDatabase(url) if url.startswith("sqlite") else PostgresqlDatabase(url)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """Return an insert of the connection's dialect, for `ON CONFLICT`."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Insert the rows whose key is not there yet."""
+    if rows:
+        connection.execute(insert(connection, table).on_conflict_do_nothing(), rows)
+
+
+def upsert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows, or replace the other columns of those whose primary key is there."""
+    if not rows:
+        return
+    statement = insert(connection, table)
+    keys = [column.name for column in table.primary_key.columns]
+    rest = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), rows)
+
+
+def current_tx(connection: sa.Connection) -> int:
+    """Return the number that orders this transaction's messages; 0 where there is one writer."""
+    if connection.dialect.name != "postgresql":
+        return 0
+    return int(connection.execute(sa.text("SELECT pg_current_xact_id()::text::bigint")).scalar_one())
+
+
+def visible_below(connection: sa.Connection) -> int:
+    """Return the `tx` below which no message can appear any more."""
+    if connection.dialect.name != "postgresql":
+        return 1
+    return int(connection.execute(sa.text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")).scalar_one())

@@ -1,0 +1,72 @@
+"""Facts on their way down: credits, tariffs, policies. They never expire and are repeated until the gateway holds them."""
+
+import sqlalchemy as sa
+
+from cloud import schema
+from cloud.database import insert_new
+from cloud.effects import Publish
+from wire.address import Address, Direction, Kind
+from wire.facts import DownFact, encode_down_fact, fact_id
+from wire.keys import SigningKey
+from wire.limits import FACTS_PER_DOWN_MESSAGE_MAX, MESSAGE_BYTES_MAX
+from wire.messages import Facts, seal_message
+from wire.topics import TopicTree
+
+REPEAT_MS = 10_000
+REPEAT_MS_MAX = 600_000
+FACTS_PER_ROUND_MAX = 2_000
+
+
+def send_down(connection: sa.Connection, utility: str, gateway: str, fact: DownFact, *, now_ms: int) -> bytes:
+    """Put a fact on its way to a gateway; the same fact is put there once. Return its id."""
+    encoded = encode_down_fact(fact)
+    name = fact_id(encoded)
+    row = {
+        "utility": utility,
+        "gateway": gateway,
+        "id": name,
+        "encoded": encoded,
+        "issued_at_ms": now_ms,
+        "due_at_ms": now_ms,
+    }
+    insert_new(connection, schema.down_fact, [row])
+    return name
+
+
+def due_facts(connection: sa.Connection, tree: TopicTree, key: SigningKey, *, now_ms: int) -> list[Publish]:
+    """Return the messages to send now, each fact's next turn set."""
+    table = schema.down_fact.c
+    rows = connection.execute(
+        sa.select(table.gateway, table.id, table.encoded, table.attempt_count)
+        .where(table.utility == tree.utility, table.held_at_ms.is_(None), table.due_at_ms <= now_ms)
+        .order_by(table.gateway, table.issued_at_ms)
+        .limit(FACTS_PER_ROUND_MAX)
+    ).all()
+    by_gateway: dict[str, list[bytes]] = {}
+    for row in rows:
+        by_gateway.setdefault(row.gateway, []).append(bytes(row.encoded))
+        wait_ms = min(REPEAT_MS << min(row.attempt_count, 10), REPEAT_MS_MAX)
+        connection.execute(
+            sa.update(schema.down_fact)
+            .where(table.utility == tree.utility, table.gateway == row.gateway, table.id == row.id)
+            .values(due_at_ms=now_ms + wait_ms, attempt_count=row.attempt_count + 1)
+        )
+    return [_message(tree, key, gateway, part) for gateway, encoded in by_gateway.items() for part in _parts(encoded)]
+
+
+def _parts(encoded: list[bytes]) -> list[list[bytes]]:
+    parts: list[list[bytes]] = [[]]
+    room = MESSAGE_BYTES_MAX - 256
+    for item in encoded:
+        if len(parts[-1]) == FACTS_PER_DOWN_MESSAGE_MAX or room < len(item) + 3:
+            parts.append([])
+            room = MESSAGE_BYTES_MAX - 256
+        parts[-1].append(item)
+        room -= len(item) + 3
+    return parts
+
+
+def _message(tree: TopicTree, key: SigningKey, gateway: str, encoded: list[bytes]) -> Publish:
+    address = Address(tree.utility, Direction.DOWN, Kind.FACTS, gateway)
+    sealed = seal_message(Facts(facts=encoded), address, key)
+    return Publish(topic=tree.down(gateway, Kind.FACTS), sealed=sealed)

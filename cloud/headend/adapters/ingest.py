@@ -1,0 +1,227 @@
+"""The way in: a group of checked messages becomes one transaction, and only then acknowledgements.
+
+Facts are stored once, whatever comes twice: the batch by its digest, each fact by reporter, key and value. Readings stay in
+the batch; the meter data room makes its rows from there.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from cloud import schema
+from cloud.database import current_tx, insert, insert_new, upsert
+from cloud.headend.core.admission import AdmittedBatch, Refused
+from wire import codec
+from wire.errors import Reason
+from wire.facts import ClockFact, EntryFact, Event, FactsHeld, Health, Receipt, UpFact
+from wire.messages import Ack, Quarantined
+from wire.readings import Readings
+from wire.signing import digest_of
+
+
+@dataclass(slots=True, kw_only=True)
+class Ingested:
+    """What a group came to, once committed."""
+
+    acks: dict[str, Ack] = field(default_factory=dict)
+    """By gateway."""
+    batches_new: int = 0
+    batches_known: int = 0
+    batches_quarantined: int = 0
+    refused: int = 0
+
+
+def ingest(
+    connection: sa.Connection,
+    utility: str,
+    batches: Sequence[AdmittedBatch],
+    refusals: Sequence[Refused],
+    *,
+    epoch: int,
+    now_ms: int,
+) -> Ingested:
+    """Store a group of one utility's messages and return what to acknowledge after the commit."""
+    result = Ingested(refused=len(refusals))
+    aside = {digest_of(item.set_aside): item for item in refusals if item.set_aside}
+    ids, fresh = _store_messages(connection, utility, batches, aside, now_ms)
+    _store_facts(connection, utility, [batch for batch in batches if batch.digest in fresh], ids, now_ms)
+    _count_refusals(connection, utility, refusals)
+    _see(connection, utility, {batch.gateway for batch in batches}, now_ms)
+    committed: dict[str, list[bytes]] = {}
+    quarantined: dict[str, list[Quarantined]] = {}
+    for batch in batches:
+        committed.setdefault(batch.gateway, []).append(batch.digest)
+    for digest, item in aside.items():
+        quarantined.setdefault(item.party, []).append(Quarantined(digest, item.reason.value))
+    position = max(ids.values(), default=0)
+    for name in committed.keys() | quarantined.keys():
+        result.acks[name] = Ack(
+            epoch=epoch,
+            position=position,
+            committed=list(dict.fromkeys(committed.get(name, ()))),
+            quarantined=quarantined.get(name, []),
+        )
+    result.batches_new = len({batch.digest for batch in batches} & fresh)
+    result.batches_known = len(batches) - result.batches_new
+    result.batches_quarantined = len(aside)
+    return result
+
+
+def _store_messages(
+    connection: sa.Connection,
+    utility: str,
+    batches: Sequence[AdmittedBatch],
+    aside: dict[bytes, Refused],
+    now_ms: int,
+) -> tuple[dict[bytes, int], set[bytes]]:
+    """Insert what is new; return the ids of all by digest, and which digests are new."""
+    tx = current_tx(connection)
+    rows: dict[bytes, dict[str, Any]] = {}
+    for batch in batches:
+        rows[batch.digest] = _message_row(utility, batch.digest, batch.gateway, batch.lane, None, batch.sealed)
+    for digest, item in aside.items():
+        rows[digest] = _message_row(utility, digest, item.party, item.lane, item.reason, item.set_aside)
+    if not rows:
+        return {}, set()
+    for row in rows.values():
+        row["tx"] = tx
+        row["received_at_ms"] = now_ms
+    statement = insert(connection, schema.message).on_conflict_do_nothing()
+    inserted = connection.execute(
+        statement.returning(schema.message.c.id, schema.message.c.digest), list(rows.values())
+    ).all()
+    ids = {bytes(row.digest): int(row.id) for row in inserted}
+    fresh = set(ids)
+    missing = [digest for digest in rows if digest not in ids]
+    if missing:
+        known = connection.execute(
+            sa.select(schema.message.c.id, schema.message.c.digest)
+            .where(schema.message.c.utility == utility)
+            .where(schema.message.c.digest.in_(missing))
+        )
+        ids.update({bytes(row.digest): int(row.id) for row in known})
+    return ids, fresh
+
+
+def _message_row(
+    utility: str, digest: bytes, gateway: str, lane: str, reason: Reason | None, sealed: bytes
+) -> dict[str, Any]:
+    return {
+        "utility": utility,
+        "digest": digest,
+        "gateway": gateway,
+        "lane": str(lane),
+        "quarantine_reason": reason.value if reason is not None else None,
+        "sealed": sealed,
+    }
+
+
+def _store_facts(
+    connection: sa.Connection, utility: str, batches: Sequence[AdmittedBatch], ids: dict[bytes, int], now_ms: int
+) -> None:
+    clocks: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
+    receipts: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
+    boots: dict[tuple[str, bytes, int], dict[str, Any]] = {}
+    healths: dict[tuple[str, str], dict[str, Any]] = {}
+    for batch in batches:
+        message = ids[batch.digest]
+        origin = {"utility": utility, "gateway": batch.gateway}
+        for fact in batch.facts:
+            match fact:
+                case Readings():
+                    key = (batch.gateway, fact.boot, message)
+                    boots[key] = origin | {"boot": fact.boot, "message": message}
+                case ClockFact():
+                    clocks.append(origin | _clock_row(fact))
+                case Event():
+                    events.append(origin | _event_row(fact) | {"message": message})
+                case Receipt():
+                    receipts.append(origin | _receipt_row(fact) | {"message": message})
+                case EntryFact():
+                    entries.append(origin | _entry_row(fact) | {"message": message})
+                case FactsHeld():
+                    _mark_held(connection, utility, batch.gateway, fact.facts, now_ms)
+                case Health():
+                    row = {"meter": fact.meter, "received_at_ms": now_ms, "encoded": codec.encode(fact)}
+                    healths[batch.gateway, fact.meter] = origin | row
+    insert_new(connection, schema.boot_message, list(boots.values()))
+    insert_new(connection, schema.clock, clocks)
+    insert_new(connection, schema.event, events)
+    insert_new(connection, schema.receipt, receipts)
+    insert_new(connection, schema.entry, entries)
+    upsert(connection, schema.health, list(healths.values()))
+
+
+def value_digest(fact: UpFact) -> bytes:
+    """Return what tells two values under one key apart."""
+    return hashlib.sha256(codec.encode(fact)).digest()[:16]
+
+
+def _clock_row(fact: ClockFact) -> dict[str, Any]:
+    return {
+        "boot": fact.boot,
+        "tick_ms": fact.tick_ms,
+        "utc_ms": fact.utc_ms,
+        "error_ms": fact.error_ms,
+        "source": fact.source.value,
+    }
+
+
+def _event_row(fact: Event) -> dict[str, Any]:
+    return {
+        "boot": fact.boot,
+        "serial": fact.serial,
+        "value_digest": value_digest(fact),
+        "tick_ms": fact.tick_ms,
+        "meter": fact.meter,
+        "code": fact.code,
+        "detail": fact.detail,
+    }
+
+
+def _receipt_row(fact: Receipt) -> dict[str, Any]:
+    return {
+        "command": fact.command,
+        "stage": fact.stage.value,
+        "value_digest": value_digest(fact),
+        "encoded": codec.encode(fact),
+    }
+
+
+def _entry_row(fact: EntryFact) -> dict[str, Any]:
+    return {"digest": hashlib.sha256(fact.entry).digest(), "account": fact.account, "encoded": fact.entry}
+
+
+def _mark_held(connection: sa.Connection, utility: str, gateway: str, facts: Iterable[bytes], now_ms: int) -> None:
+    table = schema.down_fact
+    connection.execute(
+        sa.update(table)
+        .where(table.c.utility == utility, table.c.gateway == gateway, table.c.id.in_(list(facts)))
+        .where(table.c.held_at_ms.is_(None))
+        .values(held_at_ms=now_ms)
+    )
+
+
+def _count_refusals(connection: sa.Connection, utility: str, refusals: Sequence[Refused]) -> None:
+    counts: dict[tuple[str, str], int] = {}
+    for item in refusals:
+        key = (item.reason.value, item.party)
+        counts[key] = counts.get(key, 0) + 1
+    for (reason, party), count in counts.items():
+        statement = insert(connection, schema.refusal).values(utility=utility, reason=reason, party=party, count=count)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["utility", "reason", "party"],
+                set_={"count": schema.refusal.c.count + statement.excluded.count},
+            )
+        )
+
+
+def _see(connection: sa.Connection, utility: str, gateways: Iterable[str], now_ms: int) -> None:
+    rows = [{"utility": utility, "name": name, "seen_at_ms": now_ms} for name in sorted(gateways)]
+    upsert(connection, schema.gateway, rows)

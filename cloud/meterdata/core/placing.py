@@ -1,0 +1,212 @@
+"""What a message says of meters, and where in time and whose it is: placed, waiting for a clock, or refused.
+
+A row is placed if the clock of its boot is known and the gateway was assigned to the meter at that time. Decides nothing
+about where rows are kept; the follower of monitoring places the same rows by the same rules.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cloud.meterdata.core.meter_day import VALID, ChannelKey, Row, Source
+from cloud.meterdata.core.utc import Anchor, Timeline, is_plausible
+from wire.errors import Reason
+from wire.facts import ClockFact, Event, Health, Receipt, UpFact
+from wire.readings import Readings, to_table
+
+IMPLAUSIBLE_TIME = "implausible-time"
+"""Why a row is refused whose UTC would lie outside the years this system can have seen."""
+
+
+class BlockRow(NamedTuple):
+    """A row of a block: values and quality codes in the order of the block's channels."""
+
+    meter: str
+    tick_ms: int
+    values: tuple[int, ...]
+    qualities: tuple[str, ...]
+
+
+class Block(NamedTuple):
+    """Rows of the same channels."""
+
+    boot: bytes
+    channels: tuple[ChannelKey, ...]
+    """Ascending, each once."""
+    rows: list[BlockRow]
+
+
+Stamped = Event | Receipt | Health
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a message says, as far as meter data and monitoring care."""
+
+    anchors: Mapping[bytes, list[Anchor]]
+    """By boot."""
+    blocks: list[Block]
+    stamped: list[Stamped]
+    """Events, receipts, health: what else carries a tick."""
+
+    def spans(self) -> dict[bytes, tuple[int, int]]:
+        """Return for each boot the least and the greatest tick that anything is stamped with."""
+        found: dict[bytes, tuple[int, int]] = {}
+        for boot, ticks in self._ticks():
+            low, high = found.get(boot, (ticks[0], ticks[0]))
+            found[boot] = (min(low, *ticks), max(high, *ticks))
+        return found
+
+    def meters(self) -> set[str]:
+        """Return the meters that readings are of."""
+        return {row.meter for block in self.blocks for row in block.rows}
+
+    def _ticks(self) -> Iterable[tuple[bytes, list[int]]]:
+        for block in self.blocks:
+            yield block.boot, [row.tick_ms for row in block.rows]
+        for fact in self.stamped:
+            yield fact.boot, [fact.tick_ms]
+
+
+class Tenure(NamedTuple):
+    """From when until when a gateway may report a meter."""
+
+    from_ms: int
+    until_ms: int | None
+    gateway: str
+
+
+class PlacedRow(NamedTuple):
+    """A row that counts."""
+
+    meter: str
+    utc_ms: int
+    row: Row
+
+
+class RefusedRow(NamedTuple):
+    """A row that does not count, and why."""
+
+    meter: str
+    utc_ms: int
+    source: Source
+    tick_ms: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Placement:
+    """What became of the rows of a message."""
+
+    placed: list[PlacedRow] = field(default_factory=list)
+    refused: list[RefusedRow] = field(default_factory=list)
+    waiting: set[bytes] = field(default_factory=set)
+    """Boots whose clock is not known yet."""
+
+
+def stated_in(facts: Iterable[UpFact]) -> Stated:
+    """Return what the facts of a message say.
+
+    Raises:
+        WireError: A block of readings is not one.
+    """
+    anchors: dict[bytes, list[Anchor]] = {}
+    blocks: list[Block] = []
+    stamped: list[Stamped] = []
+    for fact in facts:
+        match fact:
+            case ClockFact():
+                anchors.setdefault(fact.boot, []).append(Anchor.of(fact))
+            case Readings():
+                blocks.extend(_blocks_of(fact))
+            case Event() | Receipt() | Health():
+                stamped.append(fact)
+            case _:
+                pass
+    return Stated(anchors, blocks, stamped)
+
+
+def place(
+    stated: Stated,
+    *,
+    gateway: str,
+    message: int,
+    timelines: Mapping[bytes, Timeline],
+    tenures: Mapping[str, Sequence[Tenure]],
+) -> Placement:
+    """Place the rows of a message.
+
+    Args:
+        stated: What it says.
+        gateway: Who says it.
+        message: Its id.
+        timelines: By boot; one that is missing is not known yet.
+        tenures: By meter.
+    """
+    placement = Placement()
+    nowhere = Timeline()
+    for block in stated.blocks:
+        timeline = timelines.get(block.boot, nowhere)
+        source = Source(gateway, block.boot)
+        for row in block.rows:
+            moment = timeline.at(row.tick_ms)
+            if moment is None:
+                placement.waiting.add(block.boot)
+                continue
+            utc_ms = row.tick_ms + moment.offset_ms
+            reason = _objection(tenures.get(row.meter, ()), gateway=gateway, utc_ms=utc_ms)
+            if reason is not None:
+                placement.refused.append(RefusedRow(row.meter, utc_ms, source, row.tick_ms, reason))
+                continue
+            placed = Row(source, row.tick_ms, *moment, message, block.channels, row.values, row.qualities)
+            placement.placed.append(PlacedRow(row.meter, utc_ms, placed))
+    return placement
+
+
+def _objection(tenures: Sequence[Tenure], *, gateway: str, utc_ms: int) -> str | None:
+    if not is_plausible(utc_ms):
+        return IMPLAUSIBLE_TIME
+    for tenure in tenures:
+        ended = tenure.until_ms is not None and utc_ms >= tenure.until_ms
+        if tenure.gateway == gateway and tenure.from_ms <= utc_ms and not ended:
+            return None
+    return str(Reason.NOT_ASSIGNED)
+
+
+def _blocks_of(block: Readings) -> Iterable[Block]:
+    """Return a block with its channels in order; as several where it holds a channel more than once."""
+    table = to_table(block)
+    codes = {(item.row, item.column): item.quality for item in block.exceptions}
+    flagged = {row for row, _ in codes}
+    meters = [block.meters[index] for index in table.meter_index]
+    for order in _layers([ChannelKey(*_parts(block, at)) for at in range(len(block.columns))]):
+        plain = (VALID,) * len(order)
+        values = zip(*(table.columns[at] for _, at in order), strict=True)
+        rows = [
+            BlockRow(
+                meter,
+                tick_ms,
+                row_values,
+                tuple(codes.get((index, at), VALID) for _, at in order) if index in flagged else plain,
+            )
+            for index, (meter, tick_ms, row_values) in enumerate(zip(meters, table.ticks_ms, values, strict=True))
+        ]
+        yield Block(block.boot, tuple(channel for channel, _ in order), rows)
+
+
+def _parts(block: Readings, at: int) -> tuple[bytes, int, int]:
+    channel = block.columns[at].channel
+    return channel.obis, channel.scaler, channel.unit
+
+
+def _layers(channels: Sequence[ChannelKey]) -> list[list[tuple[ChannelKey, int]]]:
+    """Return the columns sorted by channel, in as many layers as the most repeated channel needs."""
+    layers: list[dict[ChannelKey, int]] = []
+    for at, channel in enumerate(channels):
+        for layer in layers:
+            if channel not in layer:
+                layer[channel] = at
+                break
+        else:
+            layers.append({channel: at})
+    return [sorted(layer.items()) for layer in layers]

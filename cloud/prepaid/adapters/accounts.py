@@ -1,0 +1,243 @@
+"""Accounts: opened, credited and adjusted by the cloud.
+
+Each entry goes down to the box and into the ledger in one transaction.
+The balance is computed, never stored: from the entries issued here and the register points the box sent up, by the same
+function that the box uses.
+"""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from cloud import schema
+from cloud.database import insert_new, upsert
+from cloud.headend.adapters.down_facts import send_down
+from prepay.balance import BALANCE_VERSION, Balance, balance
+from prepay.entries import Adjustment, AdjustmentReason, Assignment, Credit, Entry, Opening, RegisterPoint, Tariff
+from prepay.identity import encode, entry_digest
+from wire import codec
+from wire.errors import MalformedError
+from wire.facts import EntryFact, PrepaidPolicy, encode_down_fact
+
+
+class UnknownAccountError(LookupError):
+    """Raised when an account is not there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAccount:
+    """What an account needs to begin."""
+
+    name: str
+    meter: str
+    gateway: str
+    currency: str
+    exponent: int
+    tariff_class: str
+    opening_wh: int
+    rated_power_w: int
+    register_step_wh: int = 1
+    register_modulus_wh: int = 0
+    decides: str = "box"
+    emergency_minor: int = 0
+    low_minor: int = 0
+
+
+def open_account(connection: sa.Connection, utility: str, new: NewAccount, *, now_ms: int) -> None:
+    """Open an account and tell the box; doing it again changes nothing."""
+    policy = PrepaidPolicy(
+        account=new.name,
+        meter=new.meter,
+        version=now_ms,
+        decides=new.decides,
+        currency=new.currency,
+        emergency_minor=new.emergency_minor,
+        low_minor=new.low_minor,
+    )
+    known = connection.execute(
+        sa.select(schema.account.c.name).where(schema.account.c.utility == utility, schema.account.c.name == new.name)
+    ).scalar()
+    if known is not None:
+        return
+    row = {
+        "utility": utility,
+        "name": new.name,
+        "meter": new.meter,
+        "gateway": new.gateway,
+        "currency": new.currency,
+        "policy": encode_down_fact(policy),
+    }
+    upsert(connection, schema.account, [row])
+    opening = Opening(
+        account=new.name,
+        currency=new.currency,
+        exponent=new.exponent,
+        tariff_class=new.tariff_class,
+        opened_at_ms=now_ms,
+    )
+    assignment = Assignment(
+        account=new.name,
+        meter_serial=new.meter,
+        installation=1,
+        opening_wh=new.opening_wh,
+        from_ms=now_ms,
+        rated_power_w=new.rated_power_w,
+        register_step_wh=new.register_step_wh,
+        register_modulus_wh=new.register_modulus_wh,
+    )
+    for entry in (opening, assignment):
+        add_entry(connection, utility, new.name, entry, now_ms=now_ms)
+    send_down(connection, utility, new.gateway, policy, now_ms=now_ms)
+
+
+def add_entry(connection: sa.Connection, utility: str, account: str, entry: Entry, *, now_ms: int) -> None:
+    """Add an entry that the cloud authorises, and send it down; the same entry is added once.
+
+    Raises:
+        UnknownAccountError: There is no such account.
+    """
+    table = schema.account.c
+    gateway = connection.execute(
+        sa.select(table.gateway).where(table.utility == utility, table.name == account)
+    ).scalar()
+    if gateway is None:
+        raise UnknownAccountError(account)
+    encoded = encode(entry)
+    row = {
+        "utility": utility,
+        "digest": entry_digest(entry),
+        "account": account,
+        "encoded": encoded,
+        "gateway": None,
+        "message": None,
+    }
+    insert_new(connection, schema.entry, [row])
+    send_down(connection, utility, str(gateway), EntryFact(account=account, entry=encoded), now_ms=now_ms)
+
+
+def credit(
+    connection: sa.Connection, utility: str, account: str, *, credit_id: bytes, amount_minor: int, now_ms: int
+) -> None:
+    """Book a payment: the wallet is credited and cash debited; the same id is booked once.
+
+    Raises:
+        UnknownAccountError: There is no such account.
+    """
+    if _is_booked(connection, utility, credit_id):
+        return
+    entry = Credit(id=credit_id, account=account, amount_minor=amount_minor, issued_at_ms=now_ms)
+    add_entry(connection, utility, account, entry, now_ms=now_ms)
+    _post(connection, utility, account, credit_id, amount_minor, book="cash", now_ms=now_ms)
+
+
+def adjust(
+    connection: sa.Connection,
+    utility: str,
+    account: str,
+    *,
+    adjustment_id: bytes,
+    amount_minor: int,
+    reason: AdjustmentReason,
+    refers_to: bytes = b"",
+    now_ms: int,
+) -> None:
+    """Book a correction, fee, refund or debt; the same id is booked once.
+
+    Raises:
+        UnknownAccountError: There is no such account.
+    """
+    if _is_booked(connection, utility, adjustment_id):
+        return
+    entry = Adjustment(
+        id=adjustment_id,
+        account=account,
+        amount_minor=amount_minor,
+        reason=reason,
+        refers_to=refers_to,
+        issued_at_ms=now_ms,
+    )
+    add_entry(connection, utility, account, entry, now_ms=now_ms)
+    _post(connection, utility, account, adjustment_id, amount_minor, book=f"adjustment:{reason.name}", now_ms=now_ms)
+
+
+def set_tariff(connection: sa.Connection, utility: str, account: str, tariff: Tariff, *, now_ms: int) -> None:
+    """Give an account a tariff.
+
+    Raises:
+        UnknownAccountError: There is no such account.
+    """
+    add_entry(connection, utility, account, tariff, now_ms=now_ms)
+
+
+def balance_of(connection: sa.Connection, utility: str, account: str, *, at_ms: int) -> Balance:
+    """Return an account's balance at an instant, with version and digest as the box would show them.
+
+    Raises:
+        UnknownAccountError: There is no such account.
+    """
+    entry = schema.entry.c
+    rows = connection.execute(
+        sa.select(entry.encoded, entry.gateway)
+        .join_from(
+            schema.entry,
+            schema.account,
+            sa.and_(schema.account.c.utility == entry.utility, schema.account.c.name == entry.account),
+        )
+        .where(entry.utility == utility, entry.account == account)
+        .where(sa.or_(entry.gateway.is_(None), entry.gateway == schema.account.c.gateway))
+    )
+    entries = [_counting(bytes(row.encoded), reported=row.gateway is not None) for row in rows]
+    if not entries:
+        raise UnknownAccountError(account)
+    return balance(BALANCE_VERSION, [item for item in entries if item is not None], account=account, at_ms=at_ms)
+
+
+def _counting(encoded: bytes, *, reported: bool) -> Entry | None:
+    """Return an entry if it counts: a box reports register points, and claims nothing else."""
+    try:
+        entry: Entry = codec.decode_as(encoded, Entry)
+    except MalformedError:
+        return None
+    return entry if not reported or isinstance(entry, RegisterPoint) else None
+
+
+def accounts(connection: sa.Connection, utility: str) -> list[tuple[str, str, str]]:
+    """Return (account, meter, gateway) of all accounts."""
+    table = schema.account.c
+    rows = connection.execute(
+        sa.select(table.name, table.meter, table.gateway).where(table.utility == utility).order_by(table.name)
+    )
+    return [(row.name, row.meter, row.gateway) for row in rows]
+
+
+def _is_booked(connection: sa.Connection, utility: str, transfer: bytes) -> bool:
+    table = schema.posting.c
+    return (
+        connection.execute(
+            sa.select(table.transfer).where(table.utility == utility, table.transfer == transfer).limit(1)
+        ).scalar()
+        is not None
+    )
+
+
+def _post(
+    connection: sa.Connection,
+    utility: str,
+    account: str,
+    transfer: bytes,
+    amount_minor: int,
+    *,
+    book: str,
+    now_ms: int,
+) -> None:
+    currency = connection.execute(
+        sa.select(schema.account.c.currency).where(
+            schema.account.c.utility == utility, schema.account.c.name == account
+        )
+    ).scalar_one()
+    common = {"utility": utility, "transfer": transfer, "currency": currency, "at_ms": now_ms}
+    rows = [
+        common | {"ledger_account": f"wallet:{account}", "amount_minor": amount_minor},
+        common | {"ledger_account": book, "amount_minor": -amount_minor},
+    ]
+    connection.execute(sa.insert(schema.posting), rows)

@@ -1,0 +1,180 @@
+"""From rows and facts on the disk to signed, immutable batches; and what goes first when the disk is full.
+
+Urgent facts are sealed in the transaction that brings them. Rows and register points wait until they fill a batch or have
+waited long enough. Nothing is kept in memory that the disk does not hold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.core.effects import Effects, Note
+from gateway.core.moment import Moment
+from gateway.core.store import BatchStore, Priority
+from wire import codec, limits
+from wire.address import Address, Direction, Kind
+from wire.facts import Event, Health, Receipt, UpFact
+from wire.keys import SigningKey
+from wire.messages import make_batch, seal_message
+from wire.readings import Channel, Row, to_block
+from wire.signing import digest_of
+
+_BATCH_INDEX = "batch-index"
+_STORE_ID = "store-id"
+EVENT_STORE_FULL = "5.17.0.93"
+"""IEC 61968-9: gateway, logs, maximum limit reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionSettings:
+    """When to seal and how much to keep."""
+
+    seal_after_ms: int = 2_000
+    """How long rows may wait for company, real ms."""
+    rows_per_batch_max: int = 500
+    """With 8 channels about 8 KiB once compressed; with 64 it still fits a message."""
+    facts_per_batch_max: int = 128
+    store_bytes_max: int = 512 * 1024 * 1024
+
+
+class Collector:
+    """Takes rows and facts in, seals batches."""
+
+    def __init__(
+        self, store: BatchStore, *, settings: CollectionSettings, key: SigningKey, utility: str, boot: bytes
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._key = key
+        self._address = Address(utility, Direction.UP, Kind.BATCH, key.public.party)
+        self._boot = boot
+        self._event_serial = 0
+        self._facts = {priority: 0 for priority in Priority} | store.pending_facts()
+        self._rows = store.pending_rows()
+        self._waiting_since_ms: int | None = None
+        self._full = False
+
+    def add_rows(self, channels: Sequence[Channel], rows: Sequence[Row]) -> bool:
+        """Take rows of the same channels; False when the disk is full and they were not taken."""
+        if self._full:
+            return False
+        encoded_channels = codec.encode(list(channels))
+        for row in rows:
+            self._store.add_row(encoded_channels, codec.encode([self._boot, row]))
+        self._rows += len(rows)
+        return True
+
+    def add_fact(self, fact: UpFact, priority: Priority) -> None:
+        """Take a fact; urgent ones go out with the next `seal`."""
+        self._store.add_fact(priority, codec.encode(fact))
+        self._facts[priority] += 1
+
+    def add_event(self, code: str, *, now: Moment, meter: str = "", detail: str = "") -> None:
+        """Report that something happened."""
+        self._event_serial += 1
+        event = Event(
+            boot=self._boot,
+            tick_ms=now.tick_ms,
+            serial=self._event_serial,
+            meter=meter,
+            code=code,
+            detail=detail[: limits.DETAIL_CHARS_MAX],
+        )
+        self.add_fact(event, Priority.URGENT)
+
+    def add_receipt(self, receipt: Receipt) -> None:
+        """Report what became of a command."""
+        self.add_fact(receipt, Priority.URGENT)
+
+    def add_health(self, health: Health) -> None:
+        """Report how gateway or meter is doing, unless the disk is full."""
+        if not self._full:
+            self.add_fact(health, Priority.TELEMETRY)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when rows have waited long enough, real ms."""
+        if self._waiting_since_ms is None:
+            return None
+        return self._waiting_since_ms + self._settings.seal_after_ms
+
+    def seal(self, now: Moment, *, everything: bool = False) -> Effects:
+        """Seal what is due; call it before each commit."""
+        settings = self._settings
+        sealed = 0
+        while self._facts[Priority.URGENT]:
+            sealed += self._seal_facts(Priority.URGENT)
+        due = everything or self._is_due(now)
+        for priority in (Priority.LEDGER, Priority.TELEMETRY):
+            while self._facts[priority] >= (1 if due else settings.facts_per_batch_max):
+                sealed += self._seal_facts(priority)
+        while self._rows >= (1 if due else settings.rows_per_batch_max):
+            sealed += self._seal_rows()
+        if due or not self._waits():
+            self._waiting_since_ms = None
+        return self._keep_within_bounds(now) if sealed or self._full else ()
+
+    def _waits(self) -> bool:
+        return bool(self._facts[Priority.LEDGER] or self._facts[Priority.TELEMETRY] or self._rows)
+
+    def _is_due(self, now: Moment) -> bool:
+        if self._waits() and self._waiting_since_ms is None:
+            self._waiting_since_ms = now.mono_ms
+        deadline_ms = self.next_deadline_ms()
+        return deadline_ms is not None and now.mono_ms >= deadline_ms
+
+    def _seal_facts(self, priority: Priority) -> int:
+        encoded = self._store.take_facts(priority, count_max=self._settings.facts_per_batch_max)
+        assert encoded, "counted facts are on the disk"
+        self._facts[priority] -= len(encoded)
+        self._seal([codec.decode_as(item, UpFact) for item in encoded], priority)
+        return 1
+
+    def _seal_rows(self) -> int:
+        channels, rows = self._store.take_rows(rows_max=self._settings.rows_per_batch_max)
+        assert rows, "counted rows are on the disk"
+        self._rows -= len(rows)
+        columns: list[Channel] = codec.decode_as(channels, list[Channel])
+        by_boot: dict[bytes, list[Row]] = {}
+        for item in rows:
+            boot, row = codec.decode_as(item, tuple[bytes, Row])
+            by_boot.setdefault(boot, []).append(row)
+        self._seal([to_block(boot, columns, members) for boot, members in by_boot.items()], Priority.TELEMETRY)
+        return 1
+
+    def _seal(self, facts: Sequence[UpFact], priority: Priority) -> None:
+        stored_index = self._store.value(_BATCH_INDEX)
+        index = int(stored_index) + 1 if stored_index else 1
+        self._store.set_value(_BATCH_INDEX, str(index).encode())
+        store_id = self._store.value(_STORE_ID)
+        assert store_id is not None, "the store was given its id when it was made"
+        sealed = seal_message(make_batch(facts, store=store_id, index=index), self._address, self._key)
+        self._store.add_batch(digest=digest_of(sealed), priority=priority, sealed=sealed)
+
+    def _keep_within_bounds(self, now: Moment) -> Effects:
+        excess = self._store.used_bytes() - self._settings.store_bytes_max
+        if excess <= 0:
+            if self._full:
+                self._full = False
+                return (Note(event="store.has_room"),)
+            return ()
+        excess -= self._store.drop_acknowledged(excess)
+        dropped = self._store.drop_telemetry(excess) if excess > 0 else 0
+        if dropped:
+            excess -= dropped
+            self._report_drop(now, dropped)
+        if excess > 0 and not self._full:
+            self._full = True
+            return (Note(event="store.full", facts=(("bytes_over", excess),)),)
+        return ()
+
+    def _report_drop(self, now: Moment, dropped_bytes: int) -> None:
+        # Sealed with the next transaction, so that a full disk cannot make this call itself.
+        self.add_event(EVENT_STORE_FULL, now=now, detail=f"dropped {dropped_bytes} bytes of the oldest readings")
+
+
+def make_store_id(store: BatchStore, fresh: bytes) -> bytes:
+    """Return the id of the store, giving it `fresh` when it is new."""
+    known = store.value(_STORE_ID)
+    if known is None:
+        store.set_value(_STORE_ID, fresh)
+        return fresh
+    return known

@@ -1,0 +1,210 @@
+"""Local prepaid control: the box follows each account by itself and holds the relay when credit is used up.
+
+The balance is what `prepay` computes from the set of entries on this disk: credits and tariffs that came down, register
+points that this box took. A point is taken each hour, at every switching, and whenever the register shows that credit is
+about to run out; each goes up as it is, so that the cloud computes the same balance from the same set.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from gateway.core.collection import Collector
+from gateway.core.moment import Moment
+from gateway.core.relays import Relays
+from gateway.core.store import Priority, SupplyStore
+from prepay.account import Account
+from prepay.balance import Balance
+from prepay.control import CreditPolicy, Decider, WarningLevel, decide
+from prepay.entries import Assignment, Entry, PointReason, RegisterPoint, Release
+from prepay.holds import Hold
+from prepay.identity import ForeignEntryError, encode, entry_digest
+from prepay.money import charge_minor
+from wire import codec
+from wire.errors import MalformedError
+from wire.facts import EntryFact, PrepaidPolicy
+
+HOUR_MS = 3_600_000
+EVENT_CREDIT_EXHAUSTED = "3.20.8.150"
+"""IEC 61968-9: electric meter, billing, credit, minimum limit reached."""
+EVENT_CREDIT_RESTORED = "3.20.8.216"
+EVENT_CREDIT_LOW = "3.20.8.223"
+
+
+@dataclass(slots=True)
+class _Supply:
+    """A meter that counts for an account."""
+
+    account: Account
+    policy: PrepaidPolicy | None = None
+    assignment: Assignment | None = None
+    point_hour: int = -1
+    point_wh: int = -1
+    warned: WarningLevel = WarningLevel.NONE
+
+
+@dataclass(slots=True)
+class _Tables:
+    by_account: dict[str, Account] = field(default_factory=dict)
+    by_meter: dict[str, _Supply] = field(default_factory=dict)
+
+
+class CreditControl:
+    """Places and lifts the credit hold of each meter whose account the box decides about."""
+
+    def __init__(self, store: SupplyStore, *, collector: Collector, relays: Relays, boot: bytes) -> None:
+        self._store = store
+        self._collector = collector
+        self._relays = relays
+        self._boot = boot
+        self._tables = _Tables()
+        for account, encoded in store.entries():
+            entry: Entry = codec.decode_as(encoded, Entry)
+            self._account(account).add(entry)
+            self._learn(account, entry)
+        for encoded in store.down_facts():
+            fact = codec.decode_as(encoded, EntryFact | PrepaidPolicy)
+            if isinstance(fact, PrepaidPolicy):
+                self._take_policy(fact)
+
+    def accounts(self) -> Iterator[tuple[str, Account]]:
+        """Return the accounts this box follows."""
+        yield from self._tables.by_account.items()
+
+    def balance(self, account: str, at_ms: int) -> Balance | None:
+        """Return the balance of an account, or None if this box does not follow it."""
+        known = self._tables.by_account.get(account)
+        return None if known is None else known.balance(at_ms)
+
+    def on_entry(self, fact: EntryFact, *, at_ms: int, now: Moment) -> None:
+        """Take an entry that the cloud signed.
+
+        Raises:
+            MalformedError: It is no entry, or names another account.
+        """
+        entry: Entry = codec.decode_as(fact.entry, Entry)
+        try:
+            new = self._account(fact.account).add(entry)
+        except ForeignEntryError as error:
+            raise MalformedError(str(error)) from error
+        if not new:
+            return
+        self._store.add_entry(fact.account, entry_digest(entry), fact.entry)
+        self._learn(fact.account, entry)
+        for meter in self._meters_of(fact.account):
+            self._decide(meter, at_ms=at_ms, now=now)
+
+    def on_policy(self, fact: PrepaidPolicy, *, at_ms: int, now: Moment) -> None:
+        """Take who decides about an account, and by what bounds."""
+        self._take_policy(fact)
+        self._decide(fact.meter, at_ms=at_ms, now=now)
+
+    def on_register(self, meter: str, energy_wh: int, *, tick_ms: int, at_ms: int, now: Moment) -> None:
+        """Follow a meter's register; `at_ms` is the tick in UTC as far as it is known."""
+        supply = self._tables.by_meter.get(meter)
+        if supply is None or supply.assignment is None:
+            return
+        hour = at_ms // HOUR_MS
+        if supply.point_hour < 0:
+            self._add_point(supply, energy_wh, PointReason.HOURLY, tick_ms=tick_ms, at_ms=at_ms)
+        elif hour != supply.point_hour:
+            self._add_point(supply, energy_wh, PointReason.HOURLY, tick_ms=tick_ms, at_ms=at_ms)
+        elif self._may_run_out(supply, energy_wh, at_ms):
+            self._add_point(supply, energy_wh, PointReason.SWITCHING, tick_ms=tick_ms, at_ms=at_ms)
+        else:
+            return
+        self._decide(meter, at_ms=at_ms, now=now)
+
+    def _account(self, name: str) -> Account:
+        return self._tables.by_account.setdefault(name, Account(name))
+
+    def _meters_of(self, account: str) -> Iterable[str]:
+        return [meter for meter, supply in self._tables.by_meter.items() if supply.account.name == account]
+
+    def _learn(self, account: str, entry: Entry) -> None:
+        match entry:
+            case Assignment():
+                supply = self._supply(entry.meter_serial, account)
+                if supply.assignment is None or entry.installation > supply.assignment.installation:
+                    supply.assignment = entry
+                    supply.point_hour = -1
+            case Release():
+                supply = self._supply(entry.meter_serial, account)
+                if supply.assignment is not None and supply.assignment.installation == entry.installation:
+                    supply.assignment = None
+            case RegisterPoint():
+                supply = self._supply(entry.meter_serial, account)
+                supply.point_hour = max(supply.point_hour, entry.taken_at_ms // HOUR_MS)
+                supply.point_wh = max(supply.point_wh, entry.energy_wh)
+            case _:
+                pass
+
+    def _supply(self, meter: str, account: str) -> _Supply:
+        supply = self._tables.by_meter.get(meter)
+        if supply is None or supply.account.name != account:
+            supply = _Supply(self._account(account))
+            self._tables.by_meter[meter] = supply
+        return supply
+
+    def _take_policy(self, fact: PrepaidPolicy) -> None:
+        supply = self._supply(fact.meter, fact.account)
+        if supply.policy is None or fact.version > supply.policy.version:
+            supply.policy = fact
+
+    def _may_run_out(self, supply: _Supply, energy_wh: int, at_ms: int) -> bool:
+        """Tell whether the energy since the last point may have used up what was left."""
+        policy = supply.policy
+        if policy is None or energy_wh <= supply.point_wh:
+            return False
+        price = supply.account.price_at(at_ms)
+        if price is None:
+            return False
+        left_minor = supply.account.balance(at_ms).amount_minor + policy.emergency_minor
+        held = left_minor <= 0
+        used_minor = charge_minor(energy_wh - supply.point_wh, price=price.price, price_digits=price.price_digits)
+        # One more than the estimate, since each period is rounded only once.
+        return not held and left_minor <= used_minor + 1
+
+    def _add_point(self, supply: _Supply, energy_wh: int, reason: PointReason, *, tick_ms: int, at_ms: int) -> None:
+        assert supply.assignment is not None, "points are taken of assigned meters only"
+        point = RegisterPoint(
+            meter_serial=supply.assignment.meter_serial,
+            installation=supply.assignment.installation,
+            boot_id=self._boot,
+            tick_ms=tick_ms,
+            taken_at_ms=at_ms,
+            energy_wh=energy_wh,
+            reason=reason,
+        )
+        supply.point_hour = at_ms // HOUR_MS
+        supply.point_wh = energy_wh
+        if supply.account.add(point):
+            encoded = encode(point)
+            self._store.add_entry(supply.account.name, entry_digest(point), encoded)
+            self._collector.add_fact(EntryFact(account=supply.account.name, entry=encoded), Priority.LEDGER)
+
+    def _decide(self, meter: str, *, at_ms: int, now: Moment) -> None:
+        supply = self._tables.by_meter.get(meter)
+        if supply is None or supply.policy is None or not self._relays.has_relay(meter):
+            return
+        balance = supply.account.balance(at_ms)
+        policy = CreditPolicy(
+            decider=Decider(supply.policy.decides),
+            emergency_credit_minor=supply.policy.emergency_minor,
+            low_balance_minor=supply.policy.low_minor,
+        )
+        decision = decide(balance, policy, holds=self._relays.holds(meter), decider=Decider.BOX)
+        if decision.change is not None:
+            self._carry_out(
+                meter, held=Hold.CREDIT in decision.apply(self._relays.holds(meter)), balance=balance, now=now
+            )
+        if decision.warning is WarningLevel.LOW and supply.warned is WarningLevel.NONE:
+            self._collector.add_event(EVENT_CREDIT_LOW, now=now, meter=meter, detail=str(balance))
+        supply.warned = decision.warning
+
+    def _carry_out(self, meter: str, *, held: bool, balance: Balance, now: Moment) -> None:
+        if held:
+            self._relays.place(meter, Hold.CREDIT)
+            self._collector.add_event(EVENT_CREDIT_EXHAUSTED, now=now, meter=meter, detail=str(balance))
+        else:
+            self._relays.lift(meter, Hold.CREDIT)
+            self._collector.add_event(EVENT_CREDIT_RESTORED, now=now, meter=meter, detail=str(balance))

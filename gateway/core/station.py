@@ -1,0 +1,305 @@
+"""The gateway's mind: every event comes in here, inside an open transaction, and effects go out after its commit.
+
+It decides who handles what and in which order; what each part decides stands in its own module. It is the one object that
+a shell (asyncio) and a simulation (virtual time) drive alike.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.core.collection import CollectionSettings, Collector, make_store_id
+from gateway.core.credit import CreditControl
+from gateway.core.effects import DriveRelay, Effect, Effects, Note
+from gateway.core.journal import Journal
+from gateway.core.moment import Moment
+from gateway.core.relays import Relays, RelaySettings
+from gateway.core.store import Priority, Store
+from gateway.core.timekeeping import Timekeeper
+from gateway.core.uplink import IdSource, Uplink, UplinkSettings
+from prepay.holds import Hold
+from wire.address import Address
+from wire.errors import MalformedError, WireError
+from wire.facts import EntryFact, FactsHeld, Health, Metric, PrepaidPolicy, ReadValue, decode_down_fact, fact_id
+from wire.keys import KeyRegistry, SigningKey
+from wire.messages import Ack, Command, Facts, Welcome, open_message
+from wire.readings import Channel, Row
+
+if TYPE_CHECKING:
+    import random
+
+ENERGY_IMPORT = bytes([1, 0, 1, 8, 0, 255])
+POWER_IMPORT = bytes([1, 0, 1, 7, 0, 255])
+UNIT_WATT = 27
+UNIT_WATT_HOUR = 30
+EVENT_STARTED = "5.26.0.216"
+"""IEC 61968-9: gateway, power, restored."""
+EVENT_RELAY_OPENED = "3.31.0.68"
+EVENT_RELAY_CLOSED = "3.31.0.42"
+EVENT_POWER_LIMIT = "3.15.261.139"
+EVENT_REFUSED = "5.12.0.38"
+POWER_LIMIT_HOLD_MS = 300_000
+"""How long supply stays off after the power limit was exceeded, site ms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who this gateway is."""
+
+    utility: str
+    key: SigningKey
+    trusted: KeyRegistry
+    """The cloud's public keys."""
+    software: str
+    boot: bytes
+    """Fresh for each start of the program, 8 random bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationSettings:
+    """The settings of all parts."""
+
+    collection: CollectionSettings = field(default_factory=CollectionSettings)
+    uplink: UplinkSettings = field(default_factory=UplinkSettings)
+    relays: RelaySettings = field(default_factory=RelaySettings)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened since the start, for the health report."""
+
+    rows: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+
+
+class Station:
+    """Handles every event of a gateway."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        identity: Identity,
+        meters: Sequence[str],
+        relay_meters: Sequence[str],
+        settings: StationSettings,
+        rng: "random.Random",
+        fresh_bytes: IdSource,
+        now: Moment,
+    ) -> None:
+        """Take up where the disk left off; call it inside a transaction."""
+        self._store = store
+        self._identity = identity
+        self.counts = Counts()
+        store_id = make_store_id(store, fresh_bytes(8))
+        self.collector = Collector(
+            store, settings=settings.collection, key=identity.key, utility=identity.utility, boot=identity.boot
+        )
+        self.time = Timekeeper(store, identity.boot)
+        self.relays = Relays(store, relay_meters, settings.relays)
+        self.journal = Journal(
+            store,
+            store,
+            collector=self.collector,
+            relays=self.relays,
+            meters=meters,
+            boot=identity.boot,
+            trusted_ms=self.time.trusted_ms,
+        )
+        self.credit = CreditControl(store, collector=self.collector, relays=self.relays, boot=identity.boot)
+        self.uplink = Uplink(
+            store,
+            settings=settings.uplink,
+            key=identity.key,
+            utility=identity.utility,
+            software=identity.software,
+            boot=identity.boot,
+            store_id=store_id,
+            meters=tuple(meters),
+            rng=rng,
+            fresh_bytes=fresh_bytes,
+        )
+        self._power_limit_until: dict[str, int] = {}
+        self._begin(now)
+
+    def _begin(self, now: Moment) -> None:
+        clock = self.time.system_fact(now)
+        if clock is not None:
+            self.collector.add_fact(clock, Priority.URGENT)
+        self.collector.add_event(EVENT_STARTED, now=now, detail=self._identity.software)
+        for meter in self._store.power_limits():
+            if self.relays.has_relay(meter) and Hold.POWER_LIMIT in self.relays.holds(meter):
+                self._power_limit_until[meter] = now.tick_ms + POWER_LIMIT_HOLD_MS
+        self.collector.seal(now)
+
+    # ---- the broker --------------------------------------------------------------------------------------------------
+
+    def on_connected(self, now: Moment) -> Effects:
+        """The broker is reached: open a session."""
+        return self.uplink.on_connected(journal=self.journal.head, now=now)
+
+    def on_lost(self, now: Moment) -> Effects:
+        """The broker is gone; nothing else changes."""
+        self.uplink.on_lost()
+        return self._after(now, ())
+
+    def on_message(self, address: Address, sealed: bytes, now: Moment) -> Effects:
+        """Take a message from the cloud; one that does not hold is refused, counted, and changes nothing."""
+        try:
+            message, _ = open_message(sealed, address, self._identity.trusted)
+            effects = self._dispatch(message, now)
+        except WireError as error:
+            return (self._refused(error, address),)
+        return self._after(now, effects)
+
+    def _dispatch(self, message: object, now: Moment) -> Effects:
+        match message:
+            case Welcome():
+                return self._on_welcome(message, now)
+            case Ack():
+                return self.uplink.on_ack(message, now=now)
+            case Facts():
+                return self._on_facts(message, now)
+            case Command():
+                self.time.on_signed_time(message.issued_at_ms)
+                return self.journal.on_command(message, now=now)
+            case _:
+                raise MalformedError(f"a {type(message).__name__} does not come down")
+
+    def _on_welcome(self, welcome: Welcome, now: Moment) -> Effects:
+        if not self.uplink.answers_our_hello(welcome):
+            return (Note(event="welcome.of_other_session"),)
+        clock = self.time.on_welcome(welcome.cloud_utc_ms, hello_tick_ms=self.uplink.hello_tick_ms, now=now)
+        self.collector.add_fact(clock, Priority.URGENT)
+        self.journal.on_floors(welcome.floors)
+        self.journal.on_session()
+        opened = self.uplink.on_welcome(welcome, now=now)
+        return (*opened, Note(event="session.opened", facts=(("window", welcome.window),)), *self.journal.pump(now))
+
+    def _on_facts(self, message: Facts, now: Moment) -> Effects:
+        held = []
+        refused: list[Effect] = []
+        for encoded in message.facts:
+            try:
+                self._take_fact(encoded, now)
+            except MalformedError as error:
+                # Held all the same: repeating it would not mend it, and the event tells the cloud.
+                self.collector.add_event(EVENT_REFUSED, now=now, detail=f"fact refused: {error}")
+                refused.append(Note(event="fact.refused", facts=(("problem", str(error)),)))
+            held.append(fact_id(encoded))
+        self.collector.add_fact(FactsHeld(facts=held, boot=self._identity.boot, tick_ms=now.tick_ms), Priority.URGENT)
+        return tuple(refused)
+
+    def _take_fact(self, encoded: bytes, now: Moment) -> None:
+        fact = decode_down_fact(encoded)
+        if not self._store.add_down_fact(fact_id(encoded), encoded):
+            return
+        at_ms = self.time.best_ms(now)
+        match fact:
+            case EntryFact():
+                self.credit.on_entry(fact, at_ms=at_ms, now=now)
+            case PrepaidPolicy():
+                self.credit.on_policy(fact, at_ms=at_ms, now=now)
+
+    # ---- the meters --------------------------------------------------------------------------------------------------
+
+    def on_rows(self, channels: Sequence[Channel], rows: Sequence[Row], now: Moment) -> Effects:
+        """Take what polls brought: rows of the same channels."""
+        self.counts.rows += len(rows)
+        if not self.collector.add_rows(channels, rows):
+            return self._after(now, (Note(event="rows.not_taken", facts=(("rows", len(rows)),)),))
+        energy = _column(channels, ENERGY_IMPORT, UNIT_WATT_HOUR)
+        power = _column(channels, POWER_IMPORT, UNIT_WATT)
+        limits_w = self._store.power_limits()
+        for row in rows:
+            energy_wh = _quantity(row, energy, channels)
+            if energy_wh is not None:
+                at_ms = self.time.best_ms(now) - max(now.tick_ms - row.tick_ms, 0)
+                self.credit.on_register(row.meter, energy_wh, tick_ms=row.tick_ms, at_ms=at_ms, now=now)
+            power_w = _quantity(row, power, channels)
+            limit_w = limits_w.get(row.meter)
+            if power_w is not None and limit_w is not None and power_w > limit_w:
+                self._cut_for_power(row.meter, limit_w, now)
+        return self._after(now, ())
+
+    def _cut_for_power(self, meter: str, limit_w: int, now: Moment) -> None:
+        if self.relays.has_relay(meter) and self.relays.place(meter, Hold.POWER_LIMIT):
+            self._power_limit_until[meter] = now.tick_ms + POWER_LIMIT_HOLD_MS
+            self.collector.add_event(EVENT_POWER_LIMIT, now=now, meter=meter, detail=f"limit {limit_w} W")
+
+    def on_meter_event(self, meter: str, code: str, detail: str, now: Moment) -> Effects:
+        """Report something that the bus noticed of a meter or of itself."""
+        self.collector.add_event(code, now=now, meter=meter, detail=detail)
+        return self._after(now, ())
+
+    def on_relay_driven(self, drive: DriveRelay, closed: bool | None, now: Moment) -> Effects:  # noqa: FBT001
+        """Take what reading a relay back showed; None if it did not answer."""
+        driven = self.relays.on_driven(drive, closed, now)
+        if driven is not None:
+            if driven.changed:
+                code = EVENT_RELAY_CLOSED if driven.closed else EVENT_RELAY_OPENED
+                self.collector.add_event(code, now=now, meter=driven.meter)
+            self.journal.on_relay_driven(driven.meter, now)
+        return self._after(now, ())
+
+    def on_demand_read(self, command: bytes, values: Sequence[ReadValue] | None, detail: str, now: Moment) -> Effects:
+        """Take what a read for a command brought, or why it brought nothing."""
+        self.journal.on_read(command, values, detail, now)
+        return self._after(now, ())
+
+    def on_health(self, meter: str, metrics: Sequence[tuple[str, int]], now: Moment) -> Effects:
+        """Report how the gateway or a meter is doing."""
+        named = [Metric(name, value) for name, value in metrics]
+        self.collector.add_health(Health(boot=self._identity.boot, tick_ms=now.tick_ms, meter=meter, metrics=named))
+        return self._after(now, ())
+
+    # ---- time --------------------------------------------------------------------------------------------------------
+
+    def on_timer(self, now: Moment) -> Effects:
+        """Do what is due."""
+        for meter in [meter for meter, until in self._power_limit_until.items() if until <= now.tick_ms]:
+            del self._power_limit_until[meter]
+            self.relays.lift(meter, Hold.POWER_LIMIT)
+        return self._after(now, self.journal.pump(now))
+
+    def next_deadline_ms(self, now: Moment) -> int:
+        """Return when `on_timer` is to be called, real ms; at the latest in a second, for deadlines in site time."""
+        deadlines = (
+            self.uplink.next_deadline_ms(),
+            self.collector.next_deadline_ms(),
+            self.relays.next_deadline_ms(),
+        )
+        return min(now.mono_ms + 1_000, *(deadline for deadline in deadlines if deadline is not None))
+
+    def _after(self, now: Moment, effects: Effects) -> Effects:
+        """Finish a transaction: seal, send, drive."""
+        notes = self.collector.seal(now)
+        self.uplink.on_sealed()
+        return (
+            *effects,
+            *notes,
+            *self.relays.pump(now),
+            *self.uplink.pump(journal=self.journal.head, now=now),
+        )
+
+    def _refused(self, error: WireError, address: Address) -> Note:
+        self.counts.refused[error.reason] = self.counts.refused.get(error.reason, 0) + 1
+        return Note(event="message.refused", facts=(("reason", error.reason.value), ("kind", address.kind.value)))
+
+
+def _column(channels: Sequence[Channel], obis: bytes, unit: int) -> int | None:
+    for index, channel in enumerate(channels):
+        if channel.obis == obis and channel.unit == unit:
+            return index
+    return None
+
+
+def _quantity(row: Row, column: int | None, channels: Sequence[Channel]) -> int | None:
+    """Return a value in its unit, or None where there is none that may be relied on."""
+    if column is None or any(flagged == column for flagged, _ in row.qualities):
+        return None
+    value = row.values[column]
+    if value is None:
+        return None
+    scaler = channels[column].scaler
+    return value * int(10**scaler) if scaler >= 0 else value // int(10**-scaler)

@@ -1,0 +1,223 @@
+"""The way up: one session at a time, a window of batches in flight, each sent again until the cloud's database has it.
+
+Rules:
+- A hello with a fresh nonce opens a session on every connection; only a welcome that echoes it counts.
+- Urgent goes before ledger, ledger before what was read in this session, and that before the backlog.
+- A batch leaves the disk's list of pending ones only by a signed acknowledgement that names its digest. An unknown digest
+  changes nothing; an acknowledgement of an older epoch than the one known is ignored.
+- A welcome that tells of a restored database brings back what was acknowledged beyond the backup.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.core.effects import Effect, Effects, Note, SendBatch, SendHello
+from gateway.core.moment import Moment
+from gateway.core.store import BatchStore
+from wire.address import Address, Direction, Kind
+from wire.keys import SigningKey
+from wire.messages import Ack, Hello, Welcome, seal_message
+
+if TYPE_CHECKING:
+    import random
+
+_EPOCH = "epoch"
+
+
+class IdSource(Protocol):
+    """Where fresh random bytes come from."""
+
+    def __call__(self, count_bytes: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UplinkSettings:
+    """Timers in real milliseconds."""
+
+    window_max: int = 32
+    """Batches in flight, however many more the cloud allows."""
+    hello_retry_ms: int = 5_000
+    resend_ms: int = 10_000
+    """First wait for an acknowledgement; doubles up to `resend_ms_max`."""
+    resend_ms_max: int = 60_000
+    silence_ms_max: int = 90_000
+    """With batches in flight and nothing heard for so long, open a new session."""
+
+
+@dataclass(slots=True)
+class _InFlight:
+    due_ms: int
+    wait_ms: int
+
+
+class Uplink:
+    """Decides what is sent up, and when again."""
+
+    def __init__(
+        self,
+        store: BatchStore,
+        *,
+        settings: UplinkSettings,
+        key: SigningKey,
+        utility: str,
+        software: str,
+        boot: bytes,
+        store_id: bytes,
+        meters: tuple[str, ...],
+        rng: "random.Random",
+        fresh_bytes: IdSource,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._key = key
+        self._address = Address(utility, Direction.UP, Kind.HELLO, key.public.party)
+        self._software = software
+        self._boot = boot
+        self._store_id = store_id
+        self._meters = meters
+        self._rng = rng
+        self._fresh_bytes = fresh_bytes
+        stored = store.value(_EPOCH)
+        self._epoch = int(stored) if stored else 0
+        self._nonce: bytes | None = None
+        self._hello_tick_ms = 0
+        self._hello_due_ms: int | None = None
+        self._heard_at_ms = 0
+        self._window = 0
+        self._live_from = 0
+        self._in_flight: dict[bytes, _InFlight] = {}
+        self._pending_may_exist = True
+
+    @property
+    def is_open(self) -> bool:
+        return self._window > 0
+
+    @property
+    def hello_tick_ms(self) -> int:
+        """When the hello that a welcome answers was sent, in ticks."""
+        return self._hello_tick_ms
+
+    def on_connected(self, *, journal: tuple[int, bytes], now: Moment) -> Effects:
+        """Open a session."""
+        self._window = 0
+        self._in_flight.clear()
+        return self._say_hello(journal, now)
+
+    def on_lost(self) -> None:
+        """Forget the session; the disk remembers what is pending."""
+        self._window = 0
+        self._in_flight.clear()
+        self._nonce = None
+        self._hello_due_ms = None
+
+    def answers_our_hello(self, welcome: Welcome) -> bool:
+        """Tell whether a welcome is for the session being opened."""
+        return self._nonce is not None and welcome.nonce == self._nonce
+
+    def on_welcome(self, welcome: Welcome, *, now: Moment) -> Effects:
+        """Begin to send; call it only for a welcome that answers our hello."""
+        self._nonce = None
+        self._hello_due_ms = None
+        self._heard_at_ms = now.mono_ms
+        self._window = min(welcome.window, self._settings.window_max)
+        self._live_from = self._store.next_serial()
+        self._pending_may_exist = True
+        if welcome.epoch <= self._epoch:
+            return ()
+        asked_again = 0
+        for restore in sorted(welcome.restores, key=lambda restore: restore.epoch):
+            if restore.epoch > self._epoch:
+                asked_again += self._store.unmark_after_restore(epoch=restore.epoch, position=restore.position)
+        self._epoch = welcome.epoch
+        self._store.set_value(_EPOCH, str(self._epoch).encode())
+        return (Note(event="cloud.epoch_raised", facts=(("epoch", self._epoch), ("batches_asked_again", asked_again))),)
+
+    def on_ack(self, ack: Ack, *, now: Moment) -> Effects:
+        """Let go of what the cloud's database holds."""
+        self._heard_at_ms = now.mono_ms
+        if ack.epoch < self._epoch:
+            return (Note(event="ack.of_old_epoch", facts=(("epoch", ack.epoch),)),)
+        for digest in ack.committed:
+            self._in_flight.pop(digest, None)
+            self._store.mark_committed(digest, epoch=ack.epoch, position=ack.position)
+        notes: list[Effect] = []
+        for item in ack.quarantined:
+            self._in_flight.pop(item.digest, None)
+            if self._store.mark_quarantined(item.digest, reason=item.reason):
+                notes.append(Note(event="batch.quarantined", facts=(("reason", item.reason),)))
+        return tuple(notes)
+
+    def on_sealed(self) -> None:
+        """Learn that there may be something new to send."""
+        self._pending_may_exist = True
+
+    def pump(self, *, journal: tuple[int, bytes], now: Moment) -> Effects:
+        """Send what the window allows and what is due again."""
+        if self._hello_due_ms is not None and now.mono_ms >= self._hello_due_ms:
+            return self._say_hello(journal, now)
+        if not self.is_open:
+            return ()
+        if self._in_flight and now.mono_ms - self._heard_at_ms >= self._settings.silence_ms_max:
+            self._window = 0
+            self._in_flight.clear()
+            return (Note(event="cloud.silent"), *self._say_hello(journal, now))
+        overdue = any(flight.due_ms <= now.mono_ms for flight in self._in_flight.values())
+        room = self._window - len(self._in_flight)
+        if not overdue and not (room > 0 and self._pending_may_exist):
+            return ()
+        return self._send(now)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when `pump` has something to do by itself, real ms."""
+        if self._hello_due_ms is not None:
+            return self._hello_due_ms
+        if not self._in_flight:
+            return None
+        silent_ms = self._heard_at_ms + self._settings.silence_ms_max
+        return min(silent_ms, *(flight.due_ms for flight in self._in_flight.values()))
+
+    def _send(self, now: Moment) -> Effects:
+        batches = self._store.next_batches(live_from=self._live_from, count_max=self._window + len(self._in_flight))
+        self._pending_may_exist = len(batches) == self._window + len(self._in_flight)
+        effects: list[Effect] = []
+        pending = {batch.digest for batch in batches}
+        for digest in [digest for digest in self._in_flight if digest not in pending]:
+            # Acknowledged, dropped, or pushed out by more urgent ones; the disk's list decides.
+            del self._in_flight[digest]
+        for batch in batches:
+            flight = self._in_flight.get(batch.digest)
+            if flight is None:
+                if len(self._in_flight) >= self._window:
+                    self._pending_may_exist = True
+                    continue
+                self._in_flight[batch.digest] = self._flight(self._settings.resend_ms, now)
+            elif flight.due_ms > now.mono_ms:
+                continue
+            else:
+                longer_ms = min(flight.wait_ms * 2, self._settings.resend_ms_max)
+                self._in_flight[batch.digest] = self._flight(longer_ms, now)
+            effects.append(
+                SendBatch(lane=batch.priority.lane, digest=batch.digest, sealed=self._store.sealed(batch.digest))
+            )
+        return tuple(effects)
+
+    def _flight(self, wait_ms: int, now: Moment) -> _InFlight:
+        return _InFlight(now.mono_ms + int(wait_ms * self._rng.uniform(0.75, 1.25)), wait_ms)
+
+    def _say_hello(self, journal: tuple[int, bytes], now: Moment) -> Effects:
+        self._nonce = self._fresh_bytes(16)
+        self._hello_tick_ms = now.tick_ms
+        self._hello_due_ms = now.mono_ms + int(self._settings.hello_retry_ms * self._rng.uniform(0.75, 1.25))
+        index, digest = journal
+        hello = Hello(
+            nonce=self._nonce,
+            software=self._software,
+            boot=self._boot,
+            store=self._store_id,
+            tick_ms=now.tick_ms,
+            journal_index=index,
+            journal_digest=digest,
+            epoch=self._epoch,
+            meters=list(self._meters),
+        )
+        return (SendHello(sealed=seal_message(hello, self._address, self._key)),)

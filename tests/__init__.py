@@ -1,0 +1,1 @@
+"""A package only so that no other distribution's `tests` can be imported in its place."""
