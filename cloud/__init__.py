@@ -1,1 +1,1 @@
-"""The cloud: handlers that take facts in, send commands and credits down, and show what happens; one room a capability."""
+"""The cloud: handlers that take facts in, send commands and credits down, and show what happens."""

@@ -1,7 +1,7 @@
 """One way to run a transaction on SQLite and on PostgreSQL: hand over a function of a connection.
 
-The function is plain synchronous SQLAlchemy Core. On SQLite it runs in the one writer thread; on PostgreSQL in a connection
-of an asyncio pool. What must happen after the commit happens after `transact` returns.
+The function is plain synchronous SQLAlchemy Core. On SQLite it runs in the one writer thread; on PostgreSQL in a
+connection of an asyncio pool. What must happen after the commit happens after `transact` returns.
 """
 
 import asyncio

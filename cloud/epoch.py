@@ -1,7 +1,7 @@
 """The epoch of the database: it rises each time the database is set back to a backup, and never falls.
 
-A gateway that hears of a higher epoch sends again what was acknowledged beyond the backup. Versions of commands start with
-the epoch, so that a database set back cannot give out a version twice.
+A gateway that hears of a higher epoch sends again what was acknowledged beyond the backup. Versions of commands start
+with the epoch, so that a database set back cannot give out a version twice.
 """
 
 import sqlalchemy as sa

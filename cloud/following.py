@@ -1,7 +1,7 @@
-"""How rooms follow the head-end: read committed messages in an order in which none can appear late, one reader at a time.
+"""How rooms follow the head-end: read committed messages in an order in which none can appear late, one at a time.
 
-Work is done in steps: a step reads, writes what it made and moves its cursor in one transaction, and says whether there was
-anything to do. `keep_following` runs the steps; what a step does is the room's business.
+Work is done in steps: a step reads, writes what it made and moves its cursor in one transaction, and says whether there
+was anything to do. `keep_following` runs the steps; what a step does is the room's business.
 """
 
 import asyncio
@@ -41,8 +41,22 @@ class Followed:
     sealed: bytes
 
 
+_COLUMNS = [schema.message.c[name] for name in ("id", "tx", "utility", "gateway", "received_at_ms", "sealed")]
+
+
+def take_turn(connection: sa.Connection, name: str) -> None:
+    """Wait until no other transaction works for the follower `name`; the turn ends with this transaction.
+
+    On SQLite a transaction has the database to itself as it is.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"follower {name}"})
+
+
 def position_of(connection: sa.Connection, name: str) -> tuple[int, int]:
-    """Return how far the follower `name` has read, as (tx, id) of a message."""
+    """Return how far the follower `name` has read, as (tx, id) of a message; no other process moves it meanwhile."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"cursor {name}"})
     at = connection.execute(
         sa.select(schema.cursor.c.tx, schema.cursor.c.message).where(schema.cursor.c.name == name)
     ).one_or_none()
@@ -50,23 +64,59 @@ def position_of(connection: sa.Connection, name: str) -> tuple[int, int]:
 
 
 def is_next(connection: sa.Connection, name: str) -> sa.ColumnElement[bool]:
-    """Return the condition under which a message is behind the cursor `name` and none can appear before it any more."""
+    """Return the condition under which a message is behind the cursor `name` and none can appear before it any more.
+
+    Takes the follower's turn first, so that two processes never work from one cursor.
+    """
+    take_turn(connection, name)
     table = schema.message.c
     after = sa.tuple_(table.tx, table.id) > position_of(connection, name)
     return sa.and_(after, table.tx < visible_below(connection))
 
 
-def next_messages(connection: sa.Connection, name: str, *, count_max: int) -> list[Followed]:
-    """Return the messages after the cursor `name`, oldest first, quarantined ones left out."""
+def next_messages(connection: sa.Connection, name: str, *, count_max: int, behind: str | None = None) -> list[Followed]:
+    """Return the messages after the cursor `name`, oldest first, quarantined ones left out.
+
+    Args:
+        connection: In a transaction.
+        name: The follower.
+        count_max: How many at most.
+        behind: Another follower, beyond whose cursor nothing is returned.
+    """
     table = schema.message.c
-    rows = connection.execute(
-        sa.select(table.id, table.tx, table.utility, table.gateway, table.received_at_ms, table.sealed)
+    query = (
+        sa.select(*_COLUMNS)
         .where(is_next(connection, name))
         .where(table.quarantine_reason.is_(None))
         .order_by(table.tx, table.id)
         .limit(count_max)
     )
-    return [Followed(row.id, row.tx, row.utility, row.gateway, row.received_at_ms, row.sealed) for row in rows]
+    if behind is not None:
+        query = query.where(sa.tuple_(table.tx, table.id) <= position_of(connection, behind))
+    return [Followed(*row) for row in connection.execute(query)]
+
+
+def messages_by_id(connection: sa.Connection, ids: Iterable[int]) -> list[Followed]:
+    """Return messages by id, quarantined ones left out."""
+    table = schema.message.c
+    query = sa.select(*_COLUMNS).where(table.id.in_(list(ids))).where(table.quarantine_reason.is_(None))
+    return [Followed(*row) for row in connection.execute(query.order_by(table.id))]
+
+
+def facts_in(message: Followed) -> list[UpFact]:
+    """Return the facts of a committed message, whose signature the head-end checked before it committed it.
+
+    Raises:
+        WireError: It holds none, which the head-end should have seen.
+    """
+    match codec.decode_strict(message.sealed[1:]):
+        case [bytes(), dict(), bytes() as payload, bytes()]:
+            batch = codec.decode_message(payload, Message)
+        case _:
+            raise MalformedError("not the four parts of a COSE_Sign1")
+    if not isinstance(batch, Batch):
+        raise MalformedError(f"a {type(batch).__name__} stands among the batches")
+    return facts_of(batch)
 
 
 def advance(connection: sa.Connection, name: str, *, tx: int, message: int) -> None:
@@ -109,10 +159,3 @@ async def _heard(notice: asyncio.Event) -> None:
             await notice.wait()
     except TimeoutError:
         return
-
-
-def _position(connection: sa.Connection, name: str) -> tuple[int, int]:
-    at = connection.execute(
-        sa.select(schema.cursor.c.tx, schema.cursor.c.message).where(schema.cursor.c.name == name)
-    ).one_or_none()
-    return (at.tx, at.message) if at else (0, 0)

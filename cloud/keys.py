@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from cloud import schema
-from cloud.database import upsert
+from cloud.database import insert_new
 from wire.keys import PinnedKeys, PublicKey, Purpose, SigningKey
 
 
@@ -18,17 +18,29 @@ class CloudKeys:
     credit: SigningKey
 
 
-def register_key(connection: sa.Connection, utility: str, key: PublicKey, *, revoked_at_ms: int | None = None) -> None:
-    """Put a public key into the registry, or mark it revoked; it is never taken out."""
+def register_key(connection: sa.Connection, utility: str, key: PublicKey) -> None:
+    """Put a public key into the registry; it is never taken out, and one revoked stays so."""
     row = {
         "utility": utility,
         "kid": key.kid,
         "purpose": key.purpose.value,
         "party": key.party,
         "public": key.public,
-        "revoked_at_ms": revoked_at_ms,
     }
-    upsert(connection, schema.key, [row])
+    insert_new(connection, schema.key, [row])
+
+
+def revoke_key(connection: sa.Connection, utility: str, kid: str, *, at_ms: int) -> bool:
+    """Mark the key with this id (hex) revoked; False if there is none."""
+    table = schema.key
+    try:
+        name = bytes.fromhex(kid)
+    except ValueError:
+        return False
+    revoked = connection.execute(
+        sa.update(table).where(table.c.utility == utility, table.c.kid == name).values(revoked_at_ms=at_ms)
+    )
+    return revoked.rowcount > 0
 
 
 def load_registry(connection: sa.Connection, utility: str) -> PinnedKeys:

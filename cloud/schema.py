@@ -1,8 +1,8 @@
 """The tables of the cloud, for SQLite and PostgreSQL alike; each belongs to one room, named in its comment.
 
-Every row belongs to a utility. Rooms meet through committed rows of `message` and cursors over them: `tx` with `id` orders
-messages so that none becomes visible behind a cursor (on PostgreSQL ids are given out before they commit; SQLite has one
-writer and `tx` is 0).
+Every row belongs to a utility. Rooms meet through committed rows of `message` and cursors over them: `tx` with `id`
+orders messages so that none becomes visible behind a cursor (on PostgreSQL ids are given out before they commit;
+SQLite has one writer and `tx` is 0).
 """
 
 from sqlalchemy import (

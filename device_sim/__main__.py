@@ -18,6 +18,8 @@ from wire.runtime.clock import Clock, clock_from_text
 from wire.runtime.errors import ConfigError
 
 LINES_MAX = 64
+WALL_MS_MAX = 7_258_118_400_000
+"""The year 2200: beyond it a clock is set wrong."""
 
 
 @click.group()
@@ -92,7 +94,7 @@ def village_command(
 
     \b
       wattpost sim village --meters 250 --lines 4 --seed 7 --port 5020
-      wattpost sim village --meters 12 --lines 1 --transport pty --links /tmp
+      wattpost sim village --meters 12 --lines 1 --transport pty --links ports
     """  # noqa: D301 - click wants a real backspace here
     try:
         text = village_text(
@@ -110,10 +112,14 @@ def village_command(
 
 
 def _clock(text: str) -> Clock:
+    remedy = "give RATE@REAL=WALL, times in Unix ms"
     try:
-        return clock_from_text(text)
+        clock = clock_from_text(text)
     except ValueError as exc:
-        raise ConfigError("--clock", str(exc), "give RATE@REAL=WALL, times in Unix ms") from exc
+        raise ConfigError("--clock", str(exc), remedy) from exc
+    if not 0 <= clock.wall_ms() < WALL_MS_MAX:
+        raise ConfigError("--clock", "the site clock shows a time before 1970 or after 2200", remedy)
+    return clock
 
 
 if __name__ == "__main__":

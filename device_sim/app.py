@@ -38,6 +38,8 @@ class Simulation:
     """Where each line really is: `HOST:PORT`, or the path of its serial port."""
     control: str
     """`HOST:PORT` of the control socket."""
+    flushing: asyncio.Task[None]
+    """Writes the truth log; ends only by an error."""
 
     def described(self) -> dict[str, Any]:
         """Return what a program that started us must know."""
@@ -84,18 +86,28 @@ async def simulation(village: Village, *, clock: Clock) -> AsyncIterator[Simulat
         stack.callback(server.close)
         flushing = asyncio.create_task(truth.keep_flushing(), name="truth log")
         stack.callback(flushing.cancel)
-        yield Simulation(site=site, truth=truth, cutters=cutters, lines=lines, control=_bound_address(server))
+        yield Simulation(
+            site=site, truth=truth, cutters=cutters, lines=lines, control=_bound_address(server), flushing=flushing
+        )
 
 
 async def run(village: Village, *, clock: Clock, ready: Callable[[Simulation], None]) -> None:
-    """Run a village until SIGTERM or SIGINT; `ready` is called once everything listens."""
+    """Run a village until SIGTERM or SIGINT; `ready` is called once everything listens.
+
+    Raises:
+        ConfigError: An address is taken, or a file cannot be written.
+        OSError: The truth log can no longer be written: a simulation without its truth proves nothing.
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with simulation(village, clock=clock) as running:
         ready(running)
-        await stopped.wait()
+        stopping = asyncio.create_task(stopped.wait(), name="stop signal")
+        await asyncio.wait((stopping, running.flushing), return_when=asyncio.FIRST_COMPLETED)
+        if running.flushing.done():
+            running.flushing.result()
 
 
 def load_village(path: Path) -> Village:

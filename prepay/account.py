@@ -130,6 +130,11 @@ class Account:
             quarantined=self._quarantined[max(0, due - QUARANTINED_SHOWN_MAX) : due],
         )
 
+    def price_at(self, at_ms: int) -> Tariff | None:
+        """Return the tariff in force at an instant, or None before the first."""
+        index = span_index(self._starts_ms, at_ms)
+        return self._prices.spans[index].tariff if index >= 0 else None
+
     def _contest(self, key: NaturalKey, rival: Entry, entry: Entry) -> None:
         """Settle which of several values under one key counts."""
         losers = self._losers.setdefault(key, [])

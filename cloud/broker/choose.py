@@ -1,8 +1,9 @@
 """Which broker to run: Mosquitto where it is installed, amqtt for a demonstration where it is not."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 
 from cloud.broker.mosquitto import MosquittoConfig, find_mosquitto, run_mosquitto
@@ -11,14 +12,21 @@ from wire.runtime.errors import ConfigError
 
 
 @asynccontextmanager
-async def run_broker(config: MosquittoConfig, *, rng: Random) -> AsyncIterator[RunningBroker]:
+async def run_broker(
+    config: MosquittoConfig, *, rng: Random, find: Callable[[], Path | None] = find_mosquitto
+) -> AsyncIterator[RunningBroker]:
     """Run the best broker this machine has; its `statement` and `protocol` say which it became.
+
+    Args:
+        config: For Mosquitto; amqtt only takes host and port from it.
+        rng: Jitter of restarts, and the choice of a free port.
+        find: How an installed Mosquitto is found.
 
     Raises:
         ConfigError: Mosquitto is not installed and amqtt cannot do what `config` asks for, or a port is taken.
         UnavailableError: Mosquitto does not start.
     """
-    if await asyncio.to_thread(find_mosquitto) is not None:
+    if await asyncio.to_thread(find) is not None:
         async with run_mosquitto(config, rng=rng) as running:
             yield running
         return

@@ -23,7 +23,7 @@ from typing import Final, NoReturn, Self
 
 import structlog
 
-from cloud.broker.running import RunningBroker, free_port
+from cloud.broker.running import RunningBroker, free_port, is_loopback
 from wire.runtime.backoff import Backoff
 from wire.runtime.errors import ConfigError, UnavailableError
 from wire.runtime.tasks import background
@@ -58,7 +58,7 @@ class MosquittoConfig:
     state_dir: Path
     """Folder for its configuration and its database; made if absent."""
     host: str = "127.0.0.1"
-    """Where it listens without TLS."""
+    """Where it listens without TLS: a loopback address. Programs of this machine are trusted to be who they say."""
     port: int = 0
     """0 for a free one; kept over restarts."""
     tls: BrokerTls | None = None
@@ -90,9 +90,15 @@ def mosquitto_conf(config: MosquittoConfig, *, port: int, tls_port: int | None, 
         user: Account to run as; needed only for root, which Mosquitto would leave for one that cannot write its state.
 
     Raises:
-        ConfigError: A value holds a line break.
+        ConfigError: A value holds a line break, or the plain listener could be reached from outside.
     """
     assert config.queued_messages_max > 0
+    if not is_loopback(config.host):
+        raise ConfigError(
+            config.host,
+            "the listener without TLS admits everybody who reaches it",
+            "keep it on a loopback address and let others in by TLS",
+        )
     lines = [f"user {user}"] if user is not None else []
     lines += ["per_listener_settings false", f"listener {port} {config.host}"]
     if config.tls is not None:

@@ -1,0 +1,1 @@
+"""Meter data: compressed days of every meter, made from committed messages."""

@@ -1,0 +1,1 @@
+"""Monitoring: a copy for looking at, fed after the commit, rebuildable."""

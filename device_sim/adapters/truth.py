@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import msgspec
 
@@ -57,7 +57,7 @@ class Truth:
         Raises:
             OSError: The file cannot be written.
         """
-        self._file = path.open("wb", buffering=0) if path is not None else None
+        self._file = path.open("wb") if path is not None else None
         self._encoder = msgspec.json.Encoder()
         self._unwritten: list[bytes] = []
         self._writing = asyncio.Lock()
@@ -94,7 +94,7 @@ class Truth:
         async with self._writing:
             lines, self._unwritten = self._unwritten, []
             if self._file is not None and lines:
-                await asyncio.to_thread(self._file.write, b"\n".join((*lines, b"")))
+                await asyncio.to_thread(_append, self._file, b"\n".join((*lines, b"")))
 
     async def keep_flushing(self) -> None:
         """Write every so often, for ever."""
@@ -107,3 +107,8 @@ class Truth:
         await self.flush()
         if self._file is not None:
             self._file.close()
+
+
+def _append(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+    file.flush()

@@ -125,7 +125,7 @@ class HouseholdLoad:
         self._profile = profile
         self._key = stream_key(seed, household)
         self._annual_kwh = annual_kwh
-        self._phase_count = phase_count
+        self.phase_count = phase_count
         self._phase_max_w = power_max_w / phase_count
         fixed = np.random.default_rng(self._key)
         self._phase_of = fixed.integers(phase_count, size=len(APPLIANCES)).tolist()
@@ -143,13 +143,12 @@ class HouseholdLoad:
         rng = np.random.default_rng([self._key, day_index])
         quarters_w = self._profile.day_w(day_index) * self._annual_kwh
         minutes_w = np.repeat(quarters_w, MINUTES_PER_DAY // QUARTERS_PER_DAY)
-        base_w = (
-            minutes_w * (BASE_SHARE / self._phase_count) * rng.normal(1.0, BASE_NOISE, MINUTES_PER_DAY).clip(0.5, 1.5)
-        )
-        active_w = np.tile(base_w, (self._phase_count, 1))
+        noise = rng.normal(1.0, BASE_NOISE, MINUTES_PER_DAY).clip(0.5, 1.5)
+        base_w = minutes_w * noise * (BASE_SHARE / self.phase_count)
+        active_w = np.tile(base_w, (self.phase_count, 1))
         reactive_var = active_w * _BASE_RATIO
         self._add_appliances(active_w, reactive_var, np.cumsum(minutes_w), rng)
-        return tuple(self._phase_day(active_w[phase], reactive_var[phase]) for phase in range(self._phase_count))
+        return tuple(self._phase_day(active_w[phase], reactive_var[phase]) for phase in range(self.phase_count))
 
     def _add_appliances(
         self,

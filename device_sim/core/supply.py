@@ -209,8 +209,7 @@ class Supply:
         self._cable_ohm = cable_ohm
         self._now_ms = started_ms
         self._closed = True
-        phase_count = len(load.day((started_ms + self._offset_ms) // DAY_MS))
-        self._phase_uj = [start_wh * UJ_PER_WH // phase_count] * phase_count
+        self._phase_uj = [start_wh * UJ_PER_WH // load.phase_count] * load.phase_count
         self._reactive_uj = 0
 
     @property

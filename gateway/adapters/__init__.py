@@ -1,0 +1,1 @@
+"""The gateway at its edges: disk, buses, the thread that joins them."""

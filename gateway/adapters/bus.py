@@ -75,6 +75,8 @@ class BusWorker:
         reads: What to read periodically, with the period in site milliseconds.
         clock: Ticks stamp samples and drive the schedule; an accelerated clock's rate turns its deadlines into delays.
         sink: Takes each event; awaited.
+        step_limit_ms: As `STEP_LIMIT_MS`.
+        watchdog_ms: How often the watchdog looks.
     """
 
     def __init__(
@@ -85,12 +87,16 @@ class BusWorker:
         reads: Iterable[tuple[ReadMeter, int]],
         clock: Clock,
         sink: Callable[[BusEvent], Awaitable[None]],
+        step_limit_ms: int = STEP_LIMIT_MS,
+        watchdog_ms: int = WATCHDOG_MS,
     ) -> None:
         self._bus_id = bus_id
         self._driver = driver
         self._clock = clock
         self._rate = clock.rate if isinstance(clock, AcceleratedClock) else 1
         self._sink = sink
+        self._step_limit_s = step_limit_ms / 1000
+        self._watchdog_s = watchdog_ms / 1000
         polls = [Poll(read=read, parts=len(driver.parts(read)), period_ms=period_ms) for read, period_ms in reads]
         self._schedule = BusSchedule(polls, rate=self._rate, now_ms=clock.tick_ms())
         self._asked: dict[int, _Asked] = {}
@@ -176,7 +182,7 @@ class BusWorker:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(WATCHDOG_MS / 1000)
+            await asyncio.sleep(self._watchdog_s)
             tick_ms = self._clock.tick_ms()
             for meter_id in self._schedule.newly_neglected(tick_ms):
                 await self._sink(MeterNeglected(meter_id=meter_id, tick_ms=tick_ms))
@@ -196,7 +202,7 @@ class BusWorker:
 
     async def _carry_out(self, step: Step) -> None:
         try:
-            async with asyncio.timeout(STEP_LIMIT_MS / 1000):
+            async with asyncio.timeout(self._step_limit_s):
                 outcome = await self._perform(step)
         except LineDownError as exc:
             await self._on_line_down(step, exc)

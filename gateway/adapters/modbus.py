@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -116,14 +115,14 @@ class ModbusDriver:
         self._rtu = not (isinstance(line, TcpLine) and line.framing == "tcp")
         self._silence_ms = _silence_ms(line)
         self._answers = AnswerFilter(rtu=self._rtu, monotonic_ms=clock.monotonic_ms)
-        self._plan = lru_cache(maxsize=_PLANS_MAX)(compile_plan)
+        self._plans: dict[tuple[int, tuple[int, ...]], ReadPlan] = {}
         self._client: _Client | None = None
         self._asking = False
         self._late_until_ms: dict[int, int] = {}
         self._transactions = 0
         self._silent = 0
         self._connect_from_ms = 0
-        self._reconnect_ms = RECONNECT_MIN_MS
+        self._line_failures = 0
 
     @property
     def usage(self) -> LineUsage:
@@ -136,7 +135,15 @@ class ModbusDriver:
         )
 
     def _plan_of(self, read: ReadMeter) -> ReadPlan:
-        return self._plan(self._meters[read.meter_id].profile, read.channels)
+        profile = self._meters[read.meter_id].profile
+        # By identity: hashing a register map costs more than the read.
+        key = id(profile), read.channels
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= _PLANS_MAX:
+                self._plans.clear()
+            plan = self._plans[key] = compile_plan(profile, read.channels)
+        return plan
 
     async def read(self, read: ReadMeter, part: int) -> tuple[Sample, ...]:
         meter = self._meters[read.meter_id]
@@ -189,6 +196,7 @@ class ModbusDriver:
         finally:
             self._asking = False
         self._silent = 0
+        self._line_failures = 0
         if isinstance(answer, ExceptionResponse):
             code = answer.exception_code
             # A TCP gateway that cannot reach the device behind it speaks with the device's unit id.
@@ -200,7 +208,7 @@ class ModbusDriver:
     def _failure(self, client: _Client, unit: int, exc: Exception) -> Exception:
         if not client.connected:
             self.reset()
-            return LineDownError(f"the connection broke: {exc}", retry_in_ms=0)
+            return self._line_down(f"the connection broke: {exc}", broke=True)
         self._late_until_ms[unit] = self._clock.monotonic_ms() + self._late_ms
         if self._answers.heard:
             self._silent = 0
@@ -218,8 +226,12 @@ class ModbusDriver:
             now_ms = self._clock.monotonic_ms()
             ready_ms = max(self._answers.active_ms + max(gap_ms, self._silence_ms), late_until_ms)
             if now_ms >= min(ready_ms, give_up_ms):
-                return
+                break
             await asyncio.sleep((min(ready_ms, give_up_ms) - now_ms) / 1000)
+        if late_until_ms:
+            # After a stall of the process a late answer may lie unread: one round of the loop finds it, the next reads.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
 
     async def _connected(self) -> _Client:
         if self._client is not None and self._client.connected:
@@ -231,13 +243,18 @@ class ModbusDriver:
         client = self._make_client()
         if not await client.connect():
             client.close()
-            wait_ms = self._reconnect_ms
-            self._reconnect_ms = min(2 * wait_ms, RECONNECT_MAX_MS)
-            self._connect_from_ms = self._clock.monotonic_ms() + wait_ms
-            raise LineDownError("the line cannot be opened", retry_in_ms=wait_ms)
-        self._reconnect_ms = RECONNECT_MIN_MS
+            raise self._line_down("the line cannot be opened", broke=False)
         self._client = client
         return client
+
+    def _line_down(self, problem: str, *, broke: bool) -> LineDownError:
+        # A converter hangs up on idle or restarted connections: the first break is made good at once, later ones with
+        # no answer in between are not, or one that hangs up on every request would be asked without end.
+        growing_ms = min(RECONNECT_MIN_MS << min(self._line_failures, 10), RECONNECT_MAX_MS)
+        wait_ms = 0 if broke and not self._line_failures else growing_ms
+        self._line_failures += 1
+        self._connect_from_ms = self._clock.monotonic_ms() + wait_ms
+        return LineDownError(problem, retry_in_ms=wait_ms)
 
     def _on_connection(self, connected: bool) -> None:  # noqa: FBT001  pymodbus calls it so
         # pymodbus leaves the request of a broken connection waiting for its whole time-out.

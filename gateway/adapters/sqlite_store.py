@@ -1,4 +1,4 @@
-"""The gateway's disk: one SQLite file in WAL mode with `synchronous=FULL`, so that what was committed survives a power cut.
+"""The gateway's disk: one SQLite file in WAL mode, synchronous, so that what was committed survives a power cut.
 
 The shell opens a transaction, lets the cores read and write through this object, and commits. One thread owns it.
 """
@@ -178,7 +178,7 @@ class SqliteStore:
             "UPDATE batch SET state = 'pending' WHERE state = 'committed' AND epoch < ? AND position > ?",
             (epoch, position),
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
     def used_bytes(self) -> int:
         return self._used_bytes

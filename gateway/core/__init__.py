@@ -1,0 +1,1 @@
+"""What a gateway decides, as classes that are told the time; pure."""

@@ -1,7 +1,7 @@
 """From rows and facts on the disk to signed, immutable batches; and what goes first when the disk is full.
 
-Urgent facts are sealed in the transaction that brings them. Rows and register points wait until they fill a batch or have
-waited long enough. Nothing is kept in memory that the disk does not hold.
+Urgent facts are sealed in the transaction that brings them. Rows and register points wait until they fill a batch or
+have waited long enough. Nothing is kept in memory that the disk does not hold.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Collector:
         self._address = Address(utility, Direction.UP, Kind.BATCH, key.public.party)
         self._boot = boot
         self._event_serial = 0
-        self._facts = {priority: 0 for priority in Priority} | store.pending_facts()
+        self._facts = dict.fromkeys(Priority, 0) | store.pending_facts()
         self._rows = store.pending_rows()
         self._waiting_since_ms: int | None = None
         self._full = False

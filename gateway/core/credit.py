@@ -1,8 +1,8 @@
 """Local prepaid control: the box follows each account by itself and holds the relay when credit is used up.
 
-The balance is what `prepay` computes from the set of entries on this disk: credits and tariffs that came down, register
-points that this box took. A point is taken each hour, at every switching, and whenever the register shows that credit is
-about to run out; each goes up as it is, so that the cloud computes the same balance from the same set.
+The balance is what `prepay` computes from the set of entries on this disk: credits and tariffs that came down,
+register points that this box took. A point is taken each hour, at every switching, and whenever the register shows
+that credit is about to run out; each goes up as it is, so that the cloud computes the same balance from the same set.
 """
 
 from collections.abc import Iterable, Iterator
@@ -104,9 +104,7 @@ class CreditControl:
         if supply is None or supply.assignment is None:
             return
         hour = at_ms // HOUR_MS
-        if supply.point_hour < 0:
-            self._add_point(supply, energy_wh, PointReason.HOURLY, tick_ms=tick_ms, at_ms=at_ms)
-        elif hour != supply.point_hour:
+        if supply.point_hour < 0 or hour != supply.point_hour:
             self._add_point(supply, energy_wh, PointReason.HOURLY, tick_ms=tick_ms, at_ms=at_ms)
         elif self._may_run_out(supply, energy_wh, at_ms):
             self._add_point(supply, energy_wh, PointReason.SWITCHING, tick_ms=tick_ms, at_ms=at_ms)

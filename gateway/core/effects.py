@@ -41,6 +41,14 @@ class DemandRead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlignPolls:
+    """Let capture slots begin at whole periods of UTC, now that it is known."""
+
+    offset_ms: int
+    """UTC less ticks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """Write a line to the log: an event's name and its facts."""
 
@@ -48,5 +56,5 @@ class Note:
     facts: tuple[tuple[str, str | int], ...] = ()
 
 
-Effect = SendHello | SendBatch | DriveRelay | DemandRead | Note
+Effect = SendHello | SendBatch | DriveRelay | DemandRead | AlignPolls | Note
 Effects = tuple[Effect, ...]

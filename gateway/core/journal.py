@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.core.collection import Collector
-from gateway.core.effects import Effects, DemandRead
+from gateway.core.effects import DemandRead, Effects
 from gateway.core.moment import Moment
 from gateway.core.relays import Relays
 from gateway.core.store import JournalStore, StoredCommand, SupplyStore
@@ -124,7 +124,7 @@ class Journal:
         return tuple(effects)
 
     def next_deadline_ms(self, now: Moment) -> int | None:
-        """Return when `pump` has something to do by itself, real ms; deadlines in site time are looked at each second."""
+        """Return when `pump` has something to do by itself, real ms; deadlines are looked at each second."""
         return now.mono_ms + 1_000 if self._open else None
 
     def on_relay_driven(self, meter: str, now: Moment) -> None:

@@ -1,7 +1,8 @@
 """Relays and the holds on them: a relay is closed exactly when no hold stands on it.
 
-The disk says which holds stand; the relay is driven until reading it back agrees, also after a restart, and driven again
-from time to time since a relay board can lose its state. A drive that was overtaken by a newer decision is not carried out.
+The disk says which holds stand; the relay is driven until reading it back agrees, also after a restart, and driven
+again from time to time since a relay board can lose its state. A drive that was overtaken by a newer decision is not
+carried out.
 """
 
 from collections.abc import Iterable
@@ -101,7 +102,7 @@ class Relays:
         """Drive the relay even if it is known to agree, for somebody who waits for proof."""
         self._decided_anew(self._relays[meter])
 
-    def on_driven(self, drive: DriveRelay, closed: bool | None, now: Moment) -> Driven | None:
+    def on_driven(self, drive: DriveRelay, *, closed: bool | None, now: Moment) -> Driven | None:
         """Take what reading back showed, or None if the relay did not answer; return it if it says something new."""
         relay = self._relays[drive.meter]
         is_current = relay.sequence == drive.sequence

@@ -1,7 +1,7 @@
 """The gateway's mind: every event comes in here, inside an open transaction, and effects go out after its commit.
 
-It decides who handles what and in which order; what each part decides stands in its own module. It is the one object that
-a shell (asyncio) and a simulation (virtual time) drive alike.
+It decides who handles what and in which order; what each part decides stands in its own module. It is the one object
+that a shell (asyncio) and a simulation (virtual time) drive alike.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.collection import CollectionSettings, Collector, make_store_id
 from gateway.core.credit import CreditControl
-from gateway.core.effects import DriveRelay, Effect, Effects, Note
+from gateway.core.effects import AlignPolls, DriveRelay, Effect, Effects, Note
 from gateway.core.journal import Journal
 from gateway.core.moment import Moment
 from gateway.core.relays import Relays, RelaySettings
@@ -174,7 +174,13 @@ class Station:
         self.journal.on_floors(welcome.floors)
         self.journal.on_session()
         opened = self.uplink.on_welcome(welcome, now=now)
-        return (*opened, Note(event="session.opened", facts=(("window", welcome.window),)), *self.journal.pump(now))
+        align = AlignPolls(offset_ms=clock.utc_ms - clock.tick_ms)
+        return (
+            *opened,
+            align,
+            Note(event="session.opened", facts=(("window", welcome.window),)),
+            *self.journal.pump(now),
+        )
 
     def _on_facts(self, message: Facts, now: Moment) -> Effects:
         held = []
@@ -232,9 +238,9 @@ class Station:
         self.collector.add_event(code, now=now, meter=meter, detail=detail)
         return self._after(now, ())
 
-    def on_relay_driven(self, drive: DriveRelay, closed: bool | None, now: Moment) -> Effects:  # noqa: FBT001
+    def on_relay_driven(self, drive: DriveRelay, *, closed: bool | None, now: Moment) -> Effects:
         """Take what reading a relay back showed; None if it did not answer."""
-        driven = self.relays.on_driven(drive, closed, now)
+        driven = self.relays.on_driven(drive, closed=closed, now=now)
         if driven is not None:
             if driven.changed:
                 code = EVENT_RELAY_CLOSED if driven.closed else EVENT_RELAY_OPENED

@@ -56,7 +56,7 @@ class ValueStore(Protocol):
 
 
 class BatchStore(ValueStore, Protocol):
-    """What goes up: facts and rows not yet sealed, sealed batches until they are acknowledged, and after while there is room."""
+    """What goes up: facts and rows not yet sealed; sealed batches until acknowledged, and after while there is room."""
 
     def add_fact(self, priority: Priority, encoded: bytes) -> None: ...
     def add_row(self, channels: bytes, encoded: bytes) -> None: ...

@@ -1,7 +1,7 @@
-"""Trusted time: known only after a welcome answered the nonce of this boot, and never earlier than any signed time seen.
+"""Trusted time: known once a welcome answered a nonce of this boot, and never earlier than any signed time seen.
 
-Before that, readings go on (their stamps are ticks) and commands wait. The offset between ticks and UTC is a fact of its
-own, sent up, from which the cloud derives UTC.
+Before that, readings go on (their stamps are ticks) and commands wait. The offset between ticks and UTC is a fact of
+its own, sent up, from which the cloud derives UTC.
 """
 
 from gateway.core.moment import Moment
@@ -29,7 +29,7 @@ class Timekeeper:
         return self._offset_ms is not None
 
     def system_fact(self, now: Moment) -> ClockFact | None:
-        """Return what the machine's own clock says, unless that cannot be: better than nothing until a welcome comes."""
+        """Return what the machine's own clock says, unless that cannot be: good enough until a welcome comes."""
         if not TIME_MS_MIN <= now.wall_ms <= TIME_MS_MAX:
             return None
         return ClockFact(

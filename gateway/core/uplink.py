@@ -3,8 +3,8 @@
 Rules:
 - A hello with a fresh nonce opens a session on every connection; only a welcome that echoes it counts.
 - Urgent goes before ledger, ledger before what was read in this session, and that before the backlog.
-- A batch leaves the disk's list of pending ones only by a signed acknowledgement that names its digest. An unknown digest
-  changes nothing; an acknowledgement of an older epoch than the one known is ignored.
+- A batch leaves the disk's list of pending ones only by a signed acknowledgement that names its digest. An unknown
+  digest changes nothing; an acknowledgement of an older epoch than the one known is ignored.
 - A welcome that tells of a restored database brings back what was acknowledged beyond the backup.
 """
 

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from tests.rig.ports import LOOPBACK
-from wire.runtime.mqtt import Connected, Event, Lost, Message, MqttConfig, MqttSession
+from wire.runtime.mqtt import Connected, Event, Lost, Message, MqttConfig, MqttSession, SubscribeRefused
 
 DEADLINE_S = 20.0
 POLL_S = 0.005
 
-Kind = TypeVar("Kind", Connected, Lost, Event)
+Kind = TypeVar("Kind", Connected, Lost, SubscribeRefused)
 
 
 async def until(condition: Callable[[], object]) -> None:

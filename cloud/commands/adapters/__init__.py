@@ -1,0 +1,1 @@
+"""The commands room at its edges: tables, requests, statuses, what is due."""

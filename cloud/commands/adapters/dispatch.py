@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from cloud import schema
 from cloud.commands.adapters.statuses import queue_status
-from cloud.commands.core.lifecycle import after_receipt, after_timer, next_due_ms
+from cloud.commands.core.lifecycle import FINAL, after_receipt, after_timer, next_due_ms
 from cloud.effects import Publish
 from cloud.following import advance, is_next
 from wire import codec
@@ -19,12 +19,19 @@ RECEIPTS_PER_ROUND_MAX = 4_000
 """Well above what one batch can hold (`wire.limits.FACTS_PER_BATCH_MAX`)."""
 
 
-def due_commands(connection: sa.Connection, tree: TopicTree, *, now_ms: int) -> list[Publish]:
-    """Return the commands to send now; what is over without a receipt changes its state."""
+def due_commands(connection: sa.Connection, tree: TopicTree, *, now_ms: int, timer_ms: int) -> list[Publish]:
+    """Return the commands to send now; what is over without a receipt changes its state.
+
+    Args:
+        connection: In a transaction.
+        tree: The utility's topics.
+        now_ms: UTC, which deadlines are judged by.
+        timer_ms: Real Unix time, which repeating goes by; the same as `now_ms` but in accelerated installations.
+    """
     table = schema.command.c
     rows = connection.execute(
         sa.select(schema.command)
-        .where(table.utility == tree.utility, table.due_at_ms <= now_ms)
+        .where(table.utility == tree.utility, table.due_at_ms <= timer_ms)
         .order_by(table.due_at_ms)
         .limit(COMMANDS_PER_ROUND_MAX)
         .with_for_update(skip_locked=True)
@@ -46,11 +53,11 @@ def due_commands(connection: sa.Connection, tree: TopicTree, *, now_ms: int) -> 
             .values(
                 sent_at_ms=row.sent_at_ms if was_sent else now_ms,
                 attempt_count=row.attempt_count + 1,
-                due_at_ms=next_due_ms(state, attempt_count=row.attempt_count, now_ms=now_ms),
+                due_at_ms=next_due_ms(state, attempt_count=row.attempt_count, timer_ms=timer_ms),
             )
         )
         if state is not before:
-            _change(connection, row, state, "", None, now_ms, keep_due=True)
+            _change(connection, row, state, "", None, now_ms)
     return sent
 
 
@@ -98,8 +105,6 @@ def _change(
     detail: str,
     relay_closed: bool | None,  # noqa: FBT001
     now_ms: int,
-    *,
-    keep_due: bool = False,
 ) -> None:
     table = schema.command.c
     values: dict[str, object] = {
@@ -108,8 +113,8 @@ def _change(
         "detail": detail,
         "relay_closed": relay_closed,
     }
-    if not keep_due:
-        values["due_at_ms"] = next_due_ms(state, attempt_count=row.attempt_count, now_ms=now_ms)
+    if state in FINAL:
+        values["due_at_ms"] = None
     connection.execute(sa.update(schema.command).where(table.utility == row.utility, table.id == row.id).values(values))
     status = Status(
         request=bytes(row.request),

@@ -11,6 +11,8 @@ from cloud.commands.adapters.statuses import queue_status, queue_statuses_again
 from cloud.commands.core.scopes import Scope, judge
 from cloud.database import upsert
 from cloud.epoch import current_epoch
+from cloud.headend.adapters.assignments import gateway_of
+from cloud.headend.core.admission import AdmittedRequest
 from wire import codec
 from wire.address import Address, Direction, Kind
 from wire.errors import Reason
@@ -33,20 +35,12 @@ class Order:
     not_after_ms: int
 
 
-def take_request(
-    connection: sa.Connection,
-    utility: str,
-    client: str,
-    request: Request,
-    sealed: bytes,
-    key: SigningKey,
-    *,
-    now_ms: int,
-) -> None:
+def take_request(connection: sa.Connection, admitted: AdmittedRequest, key: SigningKey, *, now_ms: int) -> None:
     """Carry a request out once: record it, issue its commands, queue statuses.
 
     The same request again is answered by its statuses as they stand; another one under the same id is refused.
     """
+    utility, client, request = admitted.utility, admitted.client, admitted.request
     content = hashlib.sha256(codec.encode(request)).digest()
     table = schema.request.c
     known = connection.execute(
@@ -65,7 +59,7 @@ def take_request(
         _refuse(connection, utility, client, request, reason, now_ms)
         return
     row = {"utility": utility, "client": client, "id": request.id, "content_digest": content}
-    connection.execute(sa.insert(schema.request).values(row | {"received_at_ms": now_ms, "sealed": sealed}))
+    connection.execute(sa.insert(schema.request).values(row | {"received_at_ms": now_ms, "sealed": admitted.sealed}))
     for meter in dict.fromkeys(request.meters):
         order = Order(
             utility=utility,
@@ -111,7 +105,7 @@ def issue(connection: sa.Connection, order: Order, key: SigningKey, *, now_ms: i
         "state": state.value,
         "state_at_ms": now_ms,
         "detail": detail,
-        "due_at_ms": now_ms if gateway else None,
+        "due_at_ms": 0 if gateway else None,
     }
     connection.execute(sa.insert(schema.command).values(row))
     status = Status(
@@ -125,19 +119,6 @@ def issue(connection: sa.Connection, order: Order, key: SigningKey, *, now_ms: i
     )
     queue_status(connection, order.utility, order.client, status)
     return command_id
-
-
-def gateway_of(connection: sa.Connection, utility: str, meter: str, *, now_ms: int) -> str:
-    """Return the gateway a meter is assigned to, or an empty name."""
-    table = schema.assignment.c
-    found = connection.execute(
-        sa.select(table.gateway)
-        .where(table.utility == utility, table.meter == meter, table.from_ms <= now_ms)
-        .where(sa.or_(table.until_ms.is_(None), table.until_ms > now_ms))
-        .order_by(table.from_ms.desc())
-        .limit(1)
-    ).scalar()
-    return str(found) if found is not None else ""
 
 
 def _next_version(connection: sa.Connection, order: Order) -> int:

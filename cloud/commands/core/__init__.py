@@ -1,0 +1,1 @@
+"""What a command may go through and who may ask for it; pure."""

@@ -48,10 +48,10 @@ def after_timer(state: State, *, was_sent: bool, not_after_ms: int, now_ms: int)
     return State.UNKNOWN if now_ms > not_after_ms + UNKNOWN_AFTER_MS else state
 
 
-def next_due_ms(state: State, *, attempt_count: int, now_ms: int) -> int | None:
+def next_due_ms(state: State, *, attempt_count: int, timer_ms: int) -> int | None:
     """Return when to act on a command next, or None when its life is over."""
     if state in FINAL:
         return None
     if state is State.UNKNOWN:
-        return now_ms + ASK_AGAIN_MS
-    return now_ms + min(RESEND_MS << min(attempt_count, 10), RESEND_MS_MAX)
+        return timer_ms + ASK_AGAIN_MS
+    return timer_ms + min(RESEND_MS << min(attempt_count, 10), RESEND_MS_MAX)

@@ -1,0 +1,1 @@
+"""The head-end at its edges: tables and messages."""

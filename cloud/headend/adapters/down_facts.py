@@ -1,4 +1,4 @@
-"""Facts on their way down: credits, tariffs, policies. They never expire and are repeated until the gateway holds them."""
+"""Facts on their way down: credits, tariffs, policies; repeated until the gateway holds them, however long it takes."""
 
 import sqlalchemy as sa
 
@@ -27,18 +27,18 @@ def send_down(connection: sa.Connection, utility: str, gateway: str, fact: DownF
         "id": name,
         "encoded": encoded,
         "issued_at_ms": now_ms,
-        "due_at_ms": now_ms,
+        "due_at_ms": 0,
     }
     insert_new(connection, schema.down_fact, [row])
     return name
 
 
-def due_facts(connection: sa.Connection, tree: TopicTree, key: SigningKey, *, now_ms: int) -> list[Publish]:
-    """Return the messages to send now, each fact's next turn set."""
+def due_facts(connection: sa.Connection, tree: TopicTree, key: SigningKey, *, timer_ms: int) -> list[Publish]:
+    """Return the messages to send now, each fact's next turn set; `timer_ms` is real Unix time."""
     table = schema.down_fact.c
     rows = connection.execute(
         sa.select(table.gateway, table.id, table.encoded, table.attempt_count)
-        .where(table.utility == tree.utility, table.held_at_ms.is_(None), table.due_at_ms <= now_ms)
+        .where(table.utility == tree.utility, table.held_at_ms.is_(None), table.due_at_ms <= timer_ms)
         .order_by(table.gateway, table.issued_at_ms)
         .limit(FACTS_PER_ROUND_MAX)
     ).all()
@@ -49,7 +49,7 @@ def due_facts(connection: sa.Connection, tree: TopicTree, key: SigningKey, *, no
         connection.execute(
             sa.update(schema.down_fact)
             .where(table.utility == tree.utility, table.gateway == row.gateway, table.id == row.id)
-            .values(due_at_ms=now_ms + wait_ms, attempt_count=row.attempt_count + 1)
+            .values(due_at_ms=timer_ms + wait_ms, attempt_count=row.attempt_count + 1)
         )
     return [_message(tree, key, gateway, part) for gateway, encoded in by_gateway.items() for part in _parts(encoded)]
 

@@ -1,7 +1,7 @@
 """The way in: a group of checked messages becomes one transaction, and only then acknowledgements.
 
-Facts are stored once, whatever comes twice: the batch by its digest, each fact by reporter, key and value. Readings stay in
-the batch; the meter data room makes its rows from there.
+Facts are stored once, whatever comes twice: the batch by its digest, each fact by reporter, key and value. Readings
+stay in the batch; the meter data room makes its rows from there.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ def ingest(
     aside = {digest_of(item.set_aside): item for item in refusals if item.set_aside}
     ids, fresh = _store_messages(connection, utility, batches, aside, now_ms)
     _store_facts(connection, utility, [batch for batch in batches if batch.digest in fresh], ids, now_ms)
-    _count_refusals(connection, utility, refusals)
+    count_refusals(connection, utility, refusals)
     _see(connection, utility, {batch.gateway for batch in batches}, now_ms)
     committed: dict[str, list[bytes]] = {}
     quarantined: dict[str, list[Quarantined]] = {}
@@ -207,7 +207,8 @@ def _mark_held(connection: sa.Connection, utility: str, gateway: str, facts: Ite
     )
 
 
-def _count_refusals(connection: sa.Connection, utility: str, refusals: Sequence[Refused]) -> None:
+def count_refusals(connection: sa.Connection, utility: str, refusals: Sequence[Refused]) -> None:
+    """Count what did not hold, by reason and by whoever signed it."""
     counts: dict[tuple[str, str], int] = {}
     for item in refusals:
         key = (item.reason.value, item.party)

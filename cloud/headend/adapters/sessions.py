@@ -1,7 +1,7 @@
 """Sessions: a hello is answered by a welcome with the time, the epoch, and what must not run any more.
 
-The journal head that a hello shows tells a box that was restored from a backup, or cloned, from the one the cloud knows:
-its facts are sent down again, and the floors in every welcome keep it from running what has run before.
+The journal head that a hello shows tells a box that was restored from a backup, or cloned, from the one the cloud
+knows: its facts are sent down again, and the floors in every welcome keep it from running what has run before.
 """
 
 from typing import Any
@@ -75,16 +75,16 @@ def _send_again(connection: sa.Connection, utility: str, gateway: str, *, everyt
     fact = schema.down_fact
     mine = (fact.c.utility == utility, fact.c.gateway == gateway)
     if everything:
-        connection.execute(sa.update(fact).where(*mine).values(held_at_ms=None, due_at_ms=now_ms, attempt_count=0))
+        connection.execute(sa.update(fact).where(*mine).values(held_at_ms=None, due_at_ms=0, attempt_count=0))
     else:
         pending = fact.c.held_at_ms.is_(None)
-        connection.execute(sa.update(fact).where(*mine, pending).values(due_at_ms=now_ms, attempt_count=0))
+        connection.execute(sa.update(fact).where(*mine, pending).values(due_at_ms=0, attempt_count=0))
     command = schema.command
     connection.execute(
         sa.update(command)
         .where(command.c.utility == utility, command.c.gateway == gateway, command.c.due_at_ms.is_not(None))
         .where(command.c.not_after_ms >= now_ms)
-        .values(due_at_ms=now_ms, attempt_count=0)
+        .values(due_at_ms=0, attempt_count=0)
     )
 
 

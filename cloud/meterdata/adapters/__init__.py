@@ -1,0 +1,1 @@
+"""Where the core meets database, servers and terminals."""

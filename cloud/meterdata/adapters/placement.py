@@ -1,6 +1,82 @@
-"""Messages with their rows placed, by the clocks and assignments that the database holds: what followers of readings share."""
+"""Messages with their rows placed by the clocks and assignments in the database: what followers of readings share."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import batched_keys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+import sqlalchemy as sa
+
+from cloud import schema
+from cloud.following import Followed
+from cloud.meterdata.core.placing import Placement, Stated, Tenure, place
+from cloud.meterdata.core.utc import Timeline
+
+KEYS_PER_QUERY_MAX = 500
+
+K = TypeVar("K")
+
+
+class BootKey(NamedTuple):
+    """One boot of one gateway."""
+
+    utility: str
+    gateway: str
+    boot: bytes
+
+
+def placements(connection: sa.Connection, messages: Sequence[tuple[Followed, Stated]]) -> list[Placement]:
+    """Return what becomes of the rows of each message, by what is known now."""
+    boots = {BootKey(message.utility, message.gateway, boot) for message, stated in messages for boot in stated.spans()}
+    clocks = timelines(connection, boots)
+    meters: dict[str, set[str]] = {}
+    for message, stated in messages:
+        meters.setdefault(message.utility, set()).update(stated.meters())
+    tenures = {utility: _tenures(connection, utility, names) for utility, names in meters.items()}
+    return [
+        place(
+            stated,
+            gateway=message.gateway,
+            message=message.id,
+            timelines={
+                key.boot: timeline for key, timeline in clocks.items() if key[:2] == (message.utility, message.gateway)
+            },
+            tenures=tenures[message.utility],
+        )
+        for message, stated in messages
+    ]
+
+
+def timelines(connection: sa.Connection, boots: Iterable[BootKey]) -> dict[BootKey, Timeline]:
+    """Return the clocks of those boots that have one."""
+    table = schema.boot_clock.c
+    wanted = set(boots)
+    found: dict[BootKey, Timeline] = {}
+    for utility in sorted({key.utility for key in wanted}):
+        for keys in in_parts([key for key in wanted if key.utility == utility]):
+            query = (
+                sa.select(table.gateway, table.boot, table.timeline)
+                .where(table.utility == utility)
+                .where(table.gateway.in_({key.gateway for key in keys}))
+                .where(table.boot.in_({key.boot for key in keys}))
+            )
+            for gateway, boot, timeline in connection.execute(query):
+                if (key := BootKey(utility, gateway, boot)) in wanted:
+                    found[key] = Timeline.decode(timeline)
+    return found
+
+
+def in_parts(keys: Iterable[K]) -> Iterator[list[K]]:
+    """Return keys in lists short enough for one query."""
+    every = list(keys)
+    return (every[at : at + KEYS_PER_QUERY_MAX] for at in range(0, len(every), KEYS_PER_QUERY_MAX))
+
+
+def _tenures(connection: sa.Connection, utility: str, meters: Iterable[str]) -> dict[str, list[Tenure]]:
+    table = schema.assignment.c
+    found: dict[str, list[Tenure]] = {}
+    for names in in_parts(sorted(meters)):
+        query = sa.select(table.meter, table.from_ms, table.until_ms, table.gateway).where(
+            table.utility == utility, table.meter.in_(names)
+        )
+        for meter, from_ms, until_ms, gateway in connection.execute(query):
+            found.setdefault(meter, []).append(Tenure(from_ms, until_ms, gateway))
+    return found

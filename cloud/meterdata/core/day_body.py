@@ -1,10 +1,10 @@
-"""How a day is written down: columns of differences, each as narrow as it can be, bytes of equal weight together, zstd.
+"""How a day is written down: columns of differences, as narrow as they can be, bytes of one weight together, zstd.
 
 A body is one byte of version, then one zstd frame of: the length of the header (4 bytes, little-endian), the header
-(MessagePack), and the columns one after the other. The same facts give the same bytes whatever order they were merged in:
-sources, channels and shapes are sorted and those no row uses are left out. The columns are those of `meter_day.PlainRow`;
-where a row states nothing of a channel, the column repeats the value before. A column of width 0 is constant; width 9 holds
-plain 64-bit values because a difference would not fit.
+(MessagePack), and the columns one after the other. The same facts give the same bytes whatever order they were merged
+in: sources, channels and shapes are sorted and those no row uses are left out. The columns are those of
+`meter_day.PlainRow`; where a row states nothing of a channel, the column repeats the value before. A column of width 0
+is constant; width 9 holds plain 64-bit values because a difference would not fit.
 """
 
 import operator
@@ -166,12 +166,13 @@ def _put_in_order(day: Day) -> None:
     used_shapes = {row[SHAPE] for row in day.rows}
     _drop_unused_channels(day, used_shapes)
     sources = sorted({day.sources[index] for index in {row[SOURCE] for row in day.rows}})
-    shapes = [shape for shape in (day.shapes[index] for index in used_shapes) if shape is not None]
+    shape_of = {index: shape for index in used_shapes if (shape := day.shapes[index]) is not None}
+    shapes = list(shape_of.values())
     shapes.sort(key=lambda shape: [(quality is not None, quality or "") for quality in shape])
     if sources == day.sources and [None, *shapes] == day.shapes:
         return
     new_source = {index: sources.index(source) for index, source in enumerate(day.sources) if source in sources}
-    new_shape = {index: shapes.index(day.shapes[index]) + 1 for index in used_shapes if day.shapes[index]}
+    new_shape = {index: shapes.index(shape) + 1 for index, shape in shape_of.items()}
     new_shape[ODD_SHAPE] = ODD_SHAPE
     day.rows = sorted(
         (new_source[row[SOURCE]], *row[TICK:SHAPE], new_shape[row[SHAPE]], *row[VALUES:]) for row in day.rows

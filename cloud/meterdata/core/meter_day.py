@@ -1,13 +1,12 @@
 """What one meter reported of one UTC day: a set of statements, in one compressed row.
 
-A value is identified by gateway, boot, tick and channel (logical name, scaler, unit). Merging is the union of sets: the same
-value under the same key is kept once, with the messages that stated it; other values under that key are kept too and the
-value is flagged as in conflict. Which of them counts does not depend on who came first: a plainly valid one before one with
-a quality code before one that says the value is missing, then the smallest. At most `FACTS_PER_VALUE_MAX` facts of a value
-and `MESSAGES_PER_ROW_MAX` messages of a row are kept, the least ones, so that a gateway gone wild fills no disk; that, too, is
-independent of order. UTC is no part of a fact: a row lies where the caller last derived it to be.
-
-How a day is written down is decided in `day_body`.
+A value is identified by gateway, boot, tick and channel (logical name, scaler, unit). Merging is the union of sets: the
+same value under the same key is kept once, with the messages that stated it; other values under that key are kept too
+and the value is flagged as in conflict. Which of them counts does not depend on who came first: a plainly valid one
+before one with a quality code before one that says the value is missing, then the smallest. At most
+`FACTS_PER_VALUE_MAX` facts of a value and `MESSAGES_PER_ROW_MAX` messages of a row are kept, the least ones, so that a
+gateway gone wild fills no disk; that, too, is independent of order. UTC is no part of a fact: a row lies where the
+caller last derived it to be. How a day is written down is decided in `day_body`.
 """
 
 from bisect import bisect_left
@@ -149,8 +148,9 @@ class Day:
     def put(self, row: Row) -> None:
         """Add what a message states; stating it again changes nothing but where in time it lies."""
         if row.channels != self.channels:
-            self._widen(row.channels)
-        values, shape = row.values, row.qualities
+            self.widen(row.channels)
+        values: tuple[int, ...] = row.values
+        shape: Shape = row.qualities
         if row.channels != self.channels:
             values, shape = self._spread(row)
         plain = (
@@ -179,8 +179,8 @@ class Day:
 
     def put_day(self, other: "Day", *, offset_ms: int, estimated: bool) -> None:
         """Add the rows of another day, all at this place in time."""
-        self._widen(other.channels)
-        other._widen(self.channels)
+        self.widen(other.channels)
+        other.widen(self.channels)
         for row in other.rows:
             moved = list(row)
             odd = other.odd.get((row[SOURCE], row[TICK]))
@@ -253,7 +253,8 @@ class Day:
             self.shapes.append(shape)
             return len(self.shapes) - 1
 
-    def _widen(self, channels: Iterable[ChannelKey]) -> None:
+    def widen(self, channels: Iterable[ChannelKey]) -> None:
+        """Make room for channels."""
         wider = tuple(sorted({*self.channels, *channels}))
         if wider != self.channels:
             self.set_channels(wider)
@@ -306,7 +307,7 @@ class Day:
         shape = self.shapes[row[SHAPE]]
         if shape is None:
             return self.odd[row[SOURCE], row[TICK]]
-        facts = [
+        facts: list[tuple[Fact, ...]] = [
             () if quality is None else (Fact.of(value, quality),)
             for value, quality in zip(row[VALUES:], shape, strict=True)
         ]

@@ -1,7 +1,7 @@
 """What a message says of meters, and where in time and whose it is: placed, waiting for a clock, or refused.
 
-A row is placed if the clock of its boot is known and the gateway was assigned to the meter at that time. Decides nothing
-about where rows are kept; the follower of monitoring places the same rows by the same rules.
+A row is placed if the clock of its boot is known and the gateway was assigned to the meter then. Decides nothing
+about where rows are kept; the feeder of monitoring places the same rows by the same rules.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

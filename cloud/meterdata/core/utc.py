@@ -1,10 +1,10 @@
 """From ticks to UTC: which of a boot's clock facts a tick counts by, whatever order they came in.
 
 Once the cloud has told a boot the time, only what the cloud told counts ("synced"); until then the system clock of the
-gateway does ("estimated"). A tick uses the latest anchor at or before it, else the first one after it. Of anchors at one
-tick the one with the smallest error counts, of those the one with the smallest UTC. The anchors that can never count are
-left out at once, and that loses nothing: a timeline is a join of its anchors, so any order and any repetition give the same.
-Clock facts are read from messages by the projector; what happens to rows whose UTC changed is its business too.
+gateway does ("estimated"). A tick uses the latest anchor at or before it, else the first one after it. Of anchors at
+one tick the one with the smallest error counts, of those the one with the smallest UTC. Anchors that can never count
+are left out at once, and that loses nothing: a timeline is a join of its anchors, so any order and any repetition give
+the same. Clock facts are read from messages by the projector; what becomes of rows whose UTC changed is its business.
 """
 
 import sys
@@ -69,6 +69,11 @@ class Timeline:
         """The anchors that count, by tick."""
         return self._anchors
 
+    @property
+    def starts(self) -> list[int]:
+        """The ticks from which another anchor counts."""
+        return self._starts
+
     def at(self, tick_ms: int) -> Moment | None:
         """Return how to get the UTC of a tick, or None while nothing is known of this boot's clock."""
         if not self._anchors:
@@ -82,7 +87,7 @@ class Timeline:
     def changes_since(self, before: "Timeline") -> list[Change]:
         """Return the spans of ticks whose UTC, or its quality, differs from what it was, by tick."""
         found: list[Change] = []
-        bounds = [*sorted({0, *self._starts, *before._starts}), TICK_MS_MAX + 1]
+        bounds = [*sorted({0, *self._starts, *before.starts}), TICK_MS_MAX + 1]
         for start, end in pairwise(bounds):
             was = before.at(start)
             if was == self.at(start):

@@ -1,0 +1,1 @@
+"""Prepaid accounts in the database."""

@@ -5,16 +5,19 @@ The balance is computed, never stored: from the entries issued here and the regi
 function that the box uses.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from cloud import schema
-from cloud.database import insert_new, upsert
+from cloud.database import insert, insert_new
+from cloud.headend.adapters.assignments import gateway_of
 from cloud.headend.adapters.down_facts import send_down
 from prepay.balance import BALANCE_VERSION, Balance, balance
 from prepay.entries import Adjustment, AdjustmentReason, Assignment, Credit, Entry, Opening, RegisterPoint, Tariff
 from prepay.identity import encode, entry_digest
+from prepay.money import Currency, price_parts
 from wire import codec
 from wire.errors import MalformedError
 from wire.facts import EntryFact, PrepaidPolicy, encode_down_fact
@@ -24,16 +27,21 @@ class UnknownAccountError(LookupError):
     """Raised when an account is not there."""
 
 
+class UnknownMeterError(LookupError):
+    """Raised when a meter is assigned to no gateway."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAccount:
     """What an account needs to begin."""
 
     name: str
     meter: str
-    gateway: str
+    """Assigned to a gateway before."""
     currency: str
     exponent: int
-    tariff_class: str
+    price: str
+    """Flat, per kWh, in the currency, as a decimal number."""
     opening_wh: int
     rated_power_w: int
     register_step_wh: int = 1
@@ -44,7 +52,15 @@ class NewAccount:
 
 
 def open_account(connection: sa.Connection, utility: str, new: NewAccount, *, now_ms: int) -> None:
-    """Open an account and tell the box; doing it again changes nothing."""
+    """Open an account, give it its price and tell the box; doing it again changes nothing.
+
+    Raises:
+        UnknownMeterError: The meter is assigned to no gateway.
+        ValueError: The price is no decimal number.
+    """
+    gateway = gateway_of(connection, utility, new.meter, now_ms=now_ms)
+    if not gateway:
+        raise UnknownMeterError(new.meter)
     policy = PrepaidPolicy(
         account=new.name,
         meter=new.meter,
@@ -54,40 +70,51 @@ def open_account(connection: sa.Connection, utility: str, new: NewAccount, *, no
         emergency_minor=new.emergency_minor,
         low_minor=new.low_minor,
     )
-    known = connection.execute(
-        sa.select(schema.account.c.name).where(schema.account.c.utility == utility, schema.account.c.name == new.name)
-    ).scalar()
-    if known is not None:
-        return
     row = {
         "utility": utility,
         "name": new.name,
         "meter": new.meter,
-        "gateway": new.gateway,
+        "gateway": gateway,
         "currency": new.currency,
         "policy": encode_down_fact(policy),
     }
-    upsert(connection, schema.account, [row])
-    opening = Opening(
-        account=new.name,
-        currency=new.currency,
-        exponent=new.exponent,
-        tariff_class=new.tariff_class,
-        opened_at_ms=now_ms,
-    )
-    assignment = Assignment(
-        account=new.name,
-        meter_serial=new.meter,
-        installation=1,
-        opening_wh=new.opening_wh,
-        from_ms=now_ms,
-        rated_power_w=new.rated_power_w,
-        register_step_wh=new.register_step_wh,
-        register_modulus_wh=new.register_modulus_wh,
-    )
-    for entry in (opening, assignment):
+    opened = connection.execute(insert(connection, schema.account).on_conflict_do_nothing().values(row))
+    if opened.rowcount == 0:
+        return
+    for entry in _first_entries(utility, new, now_ms):
         add_entry(connection, utility, new.name, entry, now_ms=now_ms)
-    send_down(connection, utility, new.gateway, policy, now_ms=now_ms)
+    send_down(connection, utility, gateway, policy, now_ms=now_ms)
+
+
+def _first_entries(utility: str, new: NewAccount, now_ms: int) -> tuple[Entry, ...]:
+    price, price_digits = price_parts(new.price, Currency(new.currency, new.exponent))
+    return (
+        Opening(
+            account=new.name,
+            currency=new.currency,
+            exponent=new.exponent,
+            tariff_class=new.name,
+            opened_at_ms=now_ms,
+        ),
+        Assignment(
+            account=new.name,
+            meter_serial=new.meter,
+            installation=1,
+            opening_wh=new.opening_wh,
+            from_ms=now_ms,
+            rated_power_w=new.rated_power_w,
+            register_step_wh=new.register_step_wh,
+            register_modulus_wh=new.register_modulus_wh,
+        ),
+        Tariff(
+            id=hashlib.sha256(f"{utility} {new.name} {now_ms}".encode()).digest()[:16],
+            scope=new.name,
+            predecessor=b"",
+            price=price,
+            price_digits=price_digits,
+            effective_from_ms=now_ms,
+        ),
+    )
 
 
 def add_entry(connection: sa.Connection, utility: str, account: str, entry: Entry, *, now_ms: int) -> None:

@@ -143,10 +143,3 @@ async def serial_bus(bus: Bus) -> AsyncIterator[str]:
         os.close(master)
         os.close(slave)
         await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], bool], *, deadline_s: float = 10) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(deadline_s):
-        while not condition():
-            await asyncio.sleep(0.005)

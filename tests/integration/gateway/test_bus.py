@@ -15,6 +15,7 @@ from gateway.core.acquisition import (
     LineLost,
     MeterFound,
     MeterLost,
+    MeterNeglected,
     ReadFailed,
     Reading,
     ReadMeter,
@@ -24,7 +25,8 @@ from gateway.core.acquisition import (
 )
 from gateway.core.profiles import MeterProfile, RelayProfile
 from gateway.ports import BusDriver, LineDownError, LineUsage, MeterRefusedError, MeterUnavailableError
-from tests.integration.gateway.modbus_line import Bus, Device, tcp_bus, until
+from tests.integration.gateway.modbus_line import Bus, Device, tcp_bus
+from tests.rig.sessions import until
 from wire.readings import QUALITY_MISSING
 from wire.runtime.clock import AcceleratedClock, Clock
 
@@ -54,7 +56,7 @@ def site_clock() -> Clock:
     return AcceleratedClock(rate=RATE, real_origin_ms=0, wall_origin_ms=0)
 
 
-def driver_for(port: int, clock: Clock, *units: int, timeout_ms: int = 60) -> ModbusDriver:
+def driver_for(port: int, clock: Clock, *units: int, timeout_ms: int = 200) -> ModbusDriver:
     meter, relay = PROFILES["eastron-sdm120"], PROFILES["relay-coils-8"]
     assert isinstance(meter, MeterProfile)
     assert isinstance(relay, RelayProfile)
@@ -151,10 +153,6 @@ async def test_a_relay_is_switched_by_a_command() -> None:
 
 
 async def test_a_command_goes_between_the_transactions_of_a_read() -> None:
-    async with village() as (bus, _events, worker):
-        bus.devices[1] = Device()
-        driver_meters = worker.submit(ReadRelay(relay_id="r"))
-        await driver_meters
     clock, events = site_clock(), Events()
     bus = Bus({1: Device(), 9: Device()}, rtu=True, delay_ms=30)
     async with tcp_bus(bus) as port, running(driver_for(port, clock, 1, timeout_ms=500), clock, events) as worker:
@@ -187,10 +185,8 @@ async def test_a_dead_relay_board_fails_the_command() -> None:
 
 
 async def test_what_a_meter_refuses_is_missing_and_the_rest_is_read() -> None:
-    async with village() as (bus, _events, worker):
-        bus.devices[1] = Device({0: 0x4366}, refused={0x48})
-        del worker
     clock, events = site_clock(), Events()
+    bus = Bus({1: Device({0: 0x4366}, refused={0x48})}, rtu=True)
     async with tcp_bus(bus) as port, running(driver_for(port, clock, 1), clock, events, "m1") as worker:
         await until(lambda: bool(events.readings("m1")))
         reading = events.readings("m1")[0]
@@ -217,10 +213,9 @@ async def test_a_lost_line_blames_no_meter_and_is_told_once() -> None:
 
 
 class Odd:
-    """A driver with a fault of ours: it raises what no port declares, or hangs up in the middle."""
+    """A driver with a fault of ours: it raises what no port declares, or never comes back."""
 
     def __init__(self) -> None:
-        self.reads = 0
         self.resets = 0
         self.usage = LineUsage()
 
@@ -228,7 +223,8 @@ class Odd:
         return ((0,), (1,)) if read.meter_id == "odd" else ((0,),)
 
     async def read(self, read: ReadMeter, part: int) -> tuple[Sample, ...]:
-        self.reads += 1
+        if read.meter_id == "hung":
+            await asyncio.Event().wait()
         if read.meter_id == "odd" and part == 1:
             raise ZeroDivisionError
         return (Sample(part, 1),)
@@ -255,6 +251,26 @@ async def test_a_fault_of_the_program_costs_one_job_and_not_the_worker() -> None
     assert {entry["event"] for entry in logs} == {"bus.step_failed"}
 
 
+async def test_a_transaction_that_hangs_is_given_up_and_the_watchdog_speaks_meanwhile() -> None:
+    clock, events, driver = site_clock(), Events(), Odd()
+    worker = BusWorker(
+        "b1",
+        driver=driver,
+        reads=[(ReadMeter(meter_id="hung"), PERIOD_MS)],
+        clock=clock,
+        sink=events.sink,
+        step_limit_ms=1_500,
+        watchdog_ms=50,
+    )
+    task = asyncio.create_task(worker.run())
+    await until(lambda: events.has(ReadFailed))
+    assert driver.resets == 1
+    assert isinstance(events.all[0], MeterNeglected), "it was not tried anew for three periods"
+    assert sum(isinstance(event, MeterNeglected) for event in events.all) == 1
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def test_the_end_of_a_worker_cancels_what_waits() -> None:
     clock, events = site_clock(), Events()
     bus = Bus({9: Device(dead=True)}, rtu=True)
@@ -279,7 +295,8 @@ async def test_a_full_sink_stops_the_bus_and_loses_nothing() -> None:
         )
         task = asyncio.create_task(worker.run())
         await until(queue.full)
-        await asyncio.sleep(0.8)
+        stopped_ms = clock.tick_ms()
+        await until(lambda: clock.tick_ms() > stopped_ms + 3 * PERIOD_MS)
         assert len(bus.requests) <= 2 * 3, "two transactions for each event taken and the one that waits"
         for _ in range(8):
             assert isinstance(await asyncio.wait_for(queue.get(), 5), Reading)

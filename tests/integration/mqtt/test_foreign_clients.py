@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
-import gmqtt
+import gmqtt  # type: ignore[import-untyped]
 import pytest
 
 from tests.rig.brokers import mosquitto

@@ -133,6 +133,25 @@ async def test_a_full_intake_outlasts_the_keep_alive(tmp_path: Path) -> None:
         assert [message.payload for message in await taker.receive(50)] == numbered(50)
 
 
+async def test_who_awaits_a_publish_before_acknowledging_is_delayed_and_not_stuck(tmp_path: Path) -> None:
+    count = 500
+    async with (
+        mosquitto(tmp_path) as broker,
+        connected_session(broker.running.port, "sender", publish_window=200) as sender,
+        connected_session(
+            broker.running.port, "taker", subscriptions=("t",), intake_messages_max=10, publish_timeout_s=1
+        ) as taker,
+    ):
+        await asyncio.gather(*(sender.session.publish("t", payload) for payload in numbered(count)))
+        await until(lambda: taker.session.intake_messages_count >= 10)
+        first = await taker.receive(10, ack=False)
+        with pytest.raises(UnavailableError):
+            await taker.session.publish("elsewhere", b"")
+        taker.session.ack(first)
+        assert len(await taker.receive(100)) == 100
+        assert not taker.seen(Lost)
+
+
 async def test_a_refused_publish_is_seen_and_the_session_goes_on(tmp_path: Path) -> None:
     async with (
         mosquitto(tmp_path, acl=("topic readwrite open/#",)) as broker,

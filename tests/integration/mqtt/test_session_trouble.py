@@ -1,5 +1,6 @@
 """Brokers that refuse, lie, say nothing or talk nonsense: the session names it and tries again."""
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -30,13 +31,13 @@ def suback_5(subscribe: bytes, *codes: int) -> bytes:
         ("5", connack_5(0x84), Cause.REFUSED),
         ("3.1.1", b"\x20\x02\x00\x04", Cause.REFUSED),
         ("3.1.1", b"\x20\x02\x00\x05", Cause.REFUSED),
-        ("3.1.1", b"\x20\x02\x00\x01", Cause.CLOSED),
+        ("3.1.1", b"\x20\x02\x00\x01", Cause.PROTOCOL),
         ("5", CONNACK_5 + b"\xe0\x02\x8e\x00", Cause.TAKEN_OVER),
         ("5", CONNACK_5 + b"\xe0\x02\x8b\x00", Cause.CLOSED),
-        ("5", b"HTTP/1.1 400 Bad Request\r\n\r\n", Cause.CLOSED),
+        ("5", b"HTTP/1.1 400 Bad Request\r\n\r\n", Cause.TIMEOUT),
         ("5", b"\x20\x00", Cause.PROTOCOL),
         ("5", CONNACK_5 + b"\x32\x01\xff", Cause.PROTOCOL),
-        ("5", b"\x20\xff\xff\xff\xff\xff\x7f", Cause.CLOSED),
+        ("5", b"\x20\xff\xff\xff\xff\xff\x7f", Cause.PROTOCOL),
         ("5", None, Cause.CLOSED),
         ("3.1.1", None, Cause.CLOSED),
         ("5", b"", Cause.TIMEOUT),
@@ -106,3 +107,24 @@ async def test_a_host_that_does_not_resolve_is_named() -> None:
         lost = await owner.next(Lost)
         assert lost.cause is Cause.NAME
         assert "no..such..host" in lost.detail
+
+
+@pytest.mark.parametrize("seed", range(100))
+async def test_random_packets_of_a_broker_end_no_session(seed: int) -> None:
+    rng = random.Random(seed)
+    attempts: list[int] = []
+
+    def answer(kind: int, _body: bytes) -> bytes | None:
+        if kind != CONNECT:
+            return b""
+        attempts.append(kind)
+        if len(attempts) >= SECOND:
+            return CONNACK_5
+        packets = [bytes([rng.randrange(256), length]) + rng.randbytes(length) for length in (1, 2, 5, 30)]
+        rng.shuffle(packets)
+        return CONNACK_5 + b"".join(packets) + b"\x20\x00"
+
+    async with scripted_broker(answer) as port, watched_session(port, keep_alive_s=1) as owner:
+        await owner.next(Lost)
+        await owner.next(Connected)
+        assert owner.session.is_connected

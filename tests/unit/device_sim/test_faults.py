@@ -16,9 +16,9 @@ def faults(*windows: FaultWindow) -> Faults:
     return Faults(windows, rng=Random(1))
 
 
-def switched(**settings: object) -> Faults:
+def switched(settings: FaultSettings) -> Faults:
     found = faults()
-    found.switch(FaultSettings(**settings), on=True)
+    found.switch(settings, on=True)
     return found
 
 
@@ -47,13 +47,15 @@ def test_switching_outweighs_the_plan() -> None:
 
 
 def test_a_fault_can_strike_one_exchange_in_some() -> None:
-    rare = switched(kind=FaultKind.GARBLED, one_in=4)
+    rare = switched(FaultSettings(kind=FaultKind.GARBLED, one_in=4))
     struck = sum(rare.impairment(now_ms=0).garbled for _ in range(1000))
     assert 200 < struck < 300
 
 
 def test_a_dead_board_neither_answers_nor_acts() -> None:
-    board = RelayBoard(id="board-1", unit=9, coil_count=2, supplies={}, faults=switched(kind=FaultKind.DEAD))
+    board = RelayBoard(
+        id="board-1", unit=9, coil_count=2, supplies={}, faults=switched(FaultSettings(kind=FaultKind.DEAD))
+    )
     assert exchange(board, WriteCoil(0, on=False), now_ms=0).reply is None
     assert board.is_on(0)
     board.faults.switch(FaultSettings(kind=FaultKind.DEAD), on=False)
@@ -61,7 +63,7 @@ def test_a_dead_board_neither_answers_nor_acts() -> None:
 
 
 def test_repeated_shows_the_first_snapshot_until_it_ends() -> None:
-    frozen = switched(kind=FaultKind.REPEATED)
+    frozen = switched(FaultSettings(kind=FaultKind.REPEATED))
     distortion = Distortion(frozen)
     first, second = snapshot(1000), snapshot(1001)
     assert distortion.shown(first, ENERGY, now_ms=0) == first
@@ -71,19 +73,19 @@ def test_repeated_shows_the_first_snapshot_until_it_ends() -> None:
 
 
 def test_a_counter_rolls_over_at_the_value_given() -> None:
-    distortion = Distortion(switched(kind=FaultKind.ROLLOVER, rollover_wh=10_000))
+    distortion = Distortion(switched(FaultSettings(kind=FaultKind.ROLLOVER, rollover_wh=10_000)))
     shown = [distortion.shown(snapshot(wh), ENERGY, now_ms=0).import_wh for wh in (9_999, 10_000, 10_007, 20_001)]
     assert shown == [9_999, 0, 7, 1]
 
 
 def test_without_a_value_a_counter_rolls_over_at_the_next_full_kilowatt_hour() -> None:
-    distortion = Distortion(switched(kind=FaultKind.ROLLOVER))
+    distortion = Distortion(switched(FaultSettings(kind=FaultKind.ROLLOVER)))
     shown = [distortion.shown(snapshot(wh), ENERGY, now_ms=0).import_wh for wh in (8_312_021, 8_312_999, 8_313_004)]
     assert shown == [8_312_021, 8_312_999, 4]
 
 
 def test_one_read_of_the_energy_is_absurd_and_no_other() -> None:
-    distortion = Distortion(switched(kind=FaultKind.ABSURD))
+    distortion = Distortion(switched(FaultSettings(kind=FaultKind.ABSURD)))
     actual = snapshot(1000)
     assert distortion.shown(actual, POWER, now_ms=0) == actual
     assert distortion.shown(actual, ENERGY, now_ms=0).import_wh == 1000 + ABSURD_ENERGY_WH
@@ -91,7 +93,7 @@ def test_one_read_of_the_energy_is_absurd_and_no_other() -> None:
 
 
 def test_one_read_of_the_power_is_absurd_and_no_other() -> None:
-    distortion = Distortion(switched(kind=FaultKind.ABSURD, absurd=AbsurdQuantity.POWER))
+    distortion = Distortion(switched(FaultSettings(kind=FaultKind.ABSURD, absurd=AbsurdQuantity.POWER)))
     actual = snapshot(1000)
     assert distortion.shown(actual, ENERGY, now_ms=0) == actual
     assert distortion.shown(actual, POWER, now_ms=0).l1.active_w == ABSURD_POWER_W
@@ -99,7 +101,7 @@ def test_one_read_of_the_power_is_absurd_and_no_other() -> None:
 
 
 def test_an_absurd_value_switched_on_again_strikes_again() -> None:
-    twice = switched(kind=FaultKind.ABSURD)
+    twice = switched(FaultSettings(kind=FaultKind.ABSURD))
     distortion = Distortion(twice)
     assert distortion.shown(snapshot(1), ENERGY, now_ms=0).import_wh > ABSURD_ENERGY_WH
     twice.switch(FaultSettings(kind=FaultKind.ABSURD), on=False)

@@ -1,5 +1,6 @@
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_no_two_registers_of_a_meter_overlap_and_all_can_be_read(kind: MeterKind
     snapshot = make_supply(phase_count=model.phase_count).snapshot(NOON_MS)
     for function, table in model.registers.tables.items():
         ordered = sorted(table, key=lambda register: register.address)
-        assert all(one.end <= other.address for one, other in zip(ordered, ordered[1:], strict=False))
+        assert all(one.end <= other.address for one, other in pairwise(ordered))
         for register in ordered:
             words = stretch(model.registers, function, register.address, register.words).read(snapshot, NAMEPLATE).words
             assert len(words) == register.words

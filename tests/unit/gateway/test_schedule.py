@@ -1,6 +1,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -183,10 +184,7 @@ def test_back_off_grows_by_two_seconds_up_to_five_minutes_with_one_probe_each() 
     line = Line(BusSchedule([poll("m", parts=3)], now_ms=0), Random(1), dead=lambda _meter, _now: True)
     line.run(8 * 3_600_000)
     assert all(step.part == 0 for _, step, _ in line.done)
-    pauses = [
-        after - before - line.timeout_ms
-        for (before, _, _), (after, _, _) in zip(line.done, line.done[1:], strict=False)
-    ]
+    pauses = [after - before - line.timeout_ms for (before, _, _), (after, _, _) in pairwise(line.done)]
     assert pauses[:4] == [2_000, 4_000, 6_000, 8_000]
     assert max(pauses) == pauses[-1] == BACKOFF_MAX_MS
 
@@ -366,7 +364,7 @@ def test_two_polls_of_one_failing_meter_share_one_probe() -> None:
     line = Line(BusSchedule([poll("m"), fast], now_ms=0), Random(1), dead=lambda _meter, _now: True)
     line.run(60_000)
     times = [now_ms for now_ms, _, _ in line.done]
-    assert all(after - before >= 3_000 for before, after in zip(times, times[1:], strict=False))
+    assert all(after - before >= 3_000 for before, after in pairwise(times))
 
 
 def test_use_of_the_line_is_counted() -> None:

@@ -73,6 +73,16 @@ def test_a_register_rolls_over_at_its_modulus() -> None:
     assert judge(terms, *hourly(999_900, 300, 400)) == ([400, 400, 100], [None] * 3)
 
 
+def test_a_register_that_stands_still_has_not_rolled_over() -> None:
+    assert judge(assignment(opening_wh=700, modulus_wh=1_000), *hourly(700)) == ([0], [None])
+
+
+def test_of_several_wrong_values_the_last_may_be_the_new_register() -> None:
+    energies, faults = judge(assignment(), *hourly(1_000, 9_000_000, 50, 350))
+    assert energies == [1_000, 0, 0, 300]
+    assert [fault[0] if fault else None for fault in faults] == [None, Fault.IMPLAUSIBLE, Fault.BACKWARDS, None]
+
+
 def test_a_fall_that_is_no_roll_over_is_not_taken_for_one() -> None:
     terms = assignment(opening_wh=500_000, modulus_wh=1_000_000)
     assert judge(terms, *hourly(500_100, 300)) == ([100, 0], [None, (Fault.BACKWARDS, -499_800)])

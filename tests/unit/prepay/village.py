@@ -173,9 +173,18 @@ entries: st.SearchStrategy[Entry] = st.one_of(
 )
 """Entries from so small a world that repetitions, contradictions, gaps and absurd registers are frequent."""
 
+quarter_hourly = st.builds(
+    lambda quarter, step_wh, tick_ms: point(quarter * 900_000, quarter * 250 + step_wh, tick_ms=tick_ms),
+    st.integers(0, 20),
+    st.sampled_from([0, 0, 0, 100, 50_000]),
+    st.integers(0, 12),
+)
+"""Points of one installation, mostly on a plausible line, with keys that collide."""
+
 household: st.SearchStrategy[list[Entry]] = st.builds(
-    lambda base, rest: [*base, *rest],
+    lambda base, readings, rest: [*base, *readings, *rest],
     st.just([opening(), tariff("a", 47_325, digits=2), assignment()]),
-    st.lists(entries, max_size=40),
+    st.lists(quarter_hourly, max_size=20),
+    st.lists(entries, max_size=25),
 )
 """A set in which most energy is assigned and priced, with anything on top."""

@@ -77,6 +77,17 @@ class MqttConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     will: Will | None = None
 
 
+class _ClosingSocket(ssl.SSLSocket):
+    """Closes itself when its handshake fails, which paho leaves to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the overridden signature
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def ssl_context(files: TlsFiles) -> ssl.SSLContext:
     """Return a client's TLS context; reads the files.
 
@@ -85,6 +96,7 @@ def ssl_context(files: TlsFiles) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _ClosingSocket
     try:
         context.load_verify_locations(files.cafile)
     except OSError as exc:

@@ -122,6 +122,24 @@ def farewell(code: int, text: str) -> LinkError:
     return LinkError(Cause.CLOSED, f"the broker ended the connection: {text} ({code})", remedy)
 
 
+def no_answer(*, timeout_s: int) -> LinkError:
+    """Return why a connection was given up that stood without a word of the broker."""
+    return LinkError(
+        Cause.TIMEOUT,
+        f"connected, but no answer to CONNECT within {timeout_s} s",
+        "check that this is the port of an MQTT broker, that it speaks this MQTT version, and its load",
+    )
+
+
+def nonsense(detail: str) -> LinkError:
+    """Return why a connection ended that carried something else than MQTT."""
+    return LinkError(
+        Cause.PROTOCOL,
+        f"the broker sent what we cannot read: {detail}",
+        "check that this is the port of an MQTT broker, and that it speaks this MQTT version",
+    )
+
+
 def broken_off(detail: str, *, greeted: bool, tls: bool) -> LinkError:
     """Return why a connection ended without a word of MQTT; `greeted` says whether it ever was accepted."""
     if "alert" in detail or "ssl" in detail.lower():
@@ -153,13 +171,13 @@ def explain(exc: OSError | ValueError | ConfigError, *, host: str, port: int) ->
         case ssl.SSLCertVerificationError():
             return LinkError(
                 Cause.TLS,
-                f"the certificate of {where} is not trusted: {exc.verify_message}",
+                f"the certificate of {where} is not trusted: {getattr(exc, 'verify_message', exc)}",
                 "check cafile, the host names in the broker's certificate, and this machine's clock",
             )
         case ssl.SSLError():
             return LinkError(
                 Cause.TLS,
-                f"no TLS with {where}: {exc.reason or exc.strerror}",
+                f"no TLS with {where}: {getattr(exc, 'reason', None) or exc}",
                 "check that this port speaks TLS and accepts this client's certificate",
             )
         case TimeoutError():

@@ -26,7 +26,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from wire.runtime.errors import BusyError, ConfigError, PublishRefusedError, UnavailableError
 from wire.runtime.mqtt.client import LastError, connect, make_client
 from wire.runtime.mqtt.config import MqttConfig
-from wire.runtime.mqtt.events import Cause, LinkError, broken_off, explain, farewell, refusal
+from wire.runtime.mqtt.events import Cause, LinkError, broken_off, explain, farewell, no_answer, nonsense, refusal
 from wire.runtime.mqtt.window import Window
 from wire.runtime.threads import in_daemon_thread
 
@@ -41,6 +41,7 @@ PUBLISH_OVERHEAD_BYTES = 512
 PINGREQ: Final = b"\xc0\x00"
 REFUSED_CODE_MIN = 0x80
 PACKET_TOO_LARGE = 0x95
+PROTOCOL_ERROR = 0x82
 
 # What paho raises on bytes that are no MQTT, besides the malformed packets it reports itself.
 _UNPARSABLE = (MQTTException, ValueError, LookupError, TypeError, AttributeError, struct.error)
@@ -111,7 +112,7 @@ class Link:
             self._end(LinkError(Cause.CLOSED, "stopped while connecting", ""))
             raise
         if not self._accepted.done():
-            self._end(explain(TimeoutError(), host=config.host, port=config.port))
+            self._end(no_answer(timeout_s=config.connect_timeout_s))
         if self.ended.done():
             raise self.ended.result()
         return self._accepted.result()
@@ -141,8 +142,7 @@ class Link:
         self.ended.set_result(reason)
         if self._timer is not None:
             self._timer.cancel()
-        if self._is_adopted:  # otherwise the thread that connects still has it, and drops it
-            self._drop_socket()
+        self._drop_socket()
         for topic, future in self._in_flight.values():
             if not future.done():
                 future.set_exception(UnavailableError(f"publish to {topic!r}: {reason.detail}"))
@@ -240,8 +240,7 @@ class Link:
         except OSError as exc:
             self._end(broken_off(str(exc), greeted=self._accepted.done(), tls=self._config.tls is not None))
         except _UNPARSABLE as exc:
-            detail = f"the broker sent what is not MQTT ({type(exc).__name__})"
-            self._end(LinkError(Cause.PROTOCOL, detail, "check that host and port are those of an MQTT broker"))
+            self._end(nonsense(type(exc).__name__))
 
     def _on_readable(self) -> None:
         for _ in range(READS_PER_TURN):
@@ -305,6 +304,8 @@ class Link:
             reason = self._refusal
         elif flags.is_disconnect_packet_from_server:
             reason = farewell(code.value, str(code))
+        elif code.value == PROTOCOL_ERROR:
+            reason = nonsense("no MQTT packet that is due")
         else:
             detail = self._last_error.text or "the connection was closed"
             reason = broken_off(detail, greeted=self._accepted.done(), tls=self._config.tls is not None)

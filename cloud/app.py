@@ -1,0 +1,227 @@
+"""The cloud's handlers as one process, with the rooms it is given: the place where their parts are made and joined.
+
+On a small site one process has all rooms and starts the broker; at scale many processes have one room each, share the
+topics by shared subscriptions, and meet in the database.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import msgspec
+import structlog
+
+from cloud.broker.choose import run_broker
+from cloud.broker.embedded import run_embedded
+from cloud.broker.mosquitto import MosquittoConfig, run_mosquitto
+from cloud.broker.running import RunningBroker
+from cloud.commands.adapters.desk import Desk
+from cloud.config import Config
+from cloud.database import Database, open_database
+from cloud.headend.adapters.intake import Intake
+from cloud.keys import CloudKeys
+from cloud.messaging import log_event, send, send_surely, take_in
+from cloud.meterdata.adapters import projector
+from cloud.migrations import require_current
+from cloud.registry import Registry
+from wire.keys import Purpose
+from wire.runtime.backoff import Backoff
+from wire.runtime.clock import Clock, clock_from_text
+from wire.runtime.errors import UnavailableError
+from wire.runtime.keyring import load_key
+from wire.runtime.mqtt import Message, MqttConfig, MqttSession
+from wire.topics import TopicTree
+
+DISPATCH_EVERY_S = 0.5
+"""How often due commands and facts are looked for when nothing wakes the dispatcher."""
+PUBLISH_WINDOW = 200
+SHARE = "cloud"
+_log = structlog.get_logger()
+
+
+def load_cloud_keys(folder: Path) -> CloudKeys:
+    """Return the cloud's signing keys.
+
+    Raises:
+        ConfigError: One is missing or of another purpose.
+    """
+    return CloudKeys(
+        ack=load_key(folder / "cloud-ack.key", purpose=Purpose.CLOUD_ACK),
+        command=load_key(folder / "cloud-command.key", purpose=Purpose.CLOUD_COMMAND),
+        credit=load_key(folder / "cloud-credit.key", purpose=Purpose.CLOUD_CREDIT),
+    )
+
+
+class Cloud:
+    """The parts of one process and what flows between them."""
+
+    def __init__(self, config: Config) -> None:
+        """Take the configuration; nothing runs yet.
+
+        Raises:
+            ConfigError: A key is missing.
+        """
+        self._config = config
+        self._clock: Clock = clock_from_text(config.clock)
+        self._keys = load_cloud_keys(Path(config.keys_folder))
+        self._tree = TopicTree(config.utility, config.topic_root)
+        self._rng = Random(secrets.randbits(64))  # noqa: S311 - jitter
+        self._committed = asyncio.Event()
+        self._projected = asyncio.Event()
+        self._dispatch = asyncio.Event()
+
+    async def run(self, on_ready: Callable[[RunningBroker | None], None]) -> None:
+        """Run until cancelled; `on_ready` is told which broker was started, once it accepts connections."""
+        async with AsyncExitStack() as stack:
+            broker = await stack.enter_async_context(self._broker())
+            database = await stack.enter_async_context(open_database(self._config.database))
+            await require_current(database)
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            sessions = _Sessions(self._mqtt_config(broker), self._rng, group)
+            registry = Registry(database, self._config.utility, self._clock)
+            rooms = self._config.rooms
+            intake = Intake(
+                database,
+                tree=self._tree,
+                registry=registry,
+                key=self._keys.ack,
+                clock=self._clock,
+                on_committed=self._wake,
+            )
+            if "headend" in rooms:
+                self._start_headend(group, sessions, intake)
+            if "commands" in rooms:
+                self._start_commands(group, sessions, intake, database)
+            if "meterdata" in rooms:
+                follow = projector.follow(
+                    database, notice=self._committed, rng=self._rng, projected=self._projected.set
+                )
+                group.create_task(follow, name="meterdata")
+            if "monitoring" in rooms and self._config.influx is not None:
+                self._start_monitoring(group, database)
+            _log.info("cloud.started", rooms=rooms, broker=broker.program if broker is not None else "elsewhere")
+            on_ready(broker)
+
+    # ---- rooms -------------------------------------------------------------------------------------------------------
+
+    def _start_headend(self, group: asyncio.TaskGroup, sessions: "_Sessions", intake: Intake) -> None:
+        out = sessions.start("headend-out", ())
+        share = self._share()
+        roads = {
+            "urgent": ("hello", "urgent", "bye"),
+            "bulk": ("bulk",),
+        }
+        for name, leaves in roads.items():
+            session = sessions.start(name, tuple(self._tree.up_filter(leaf, share=share) for leaf in leaves))
+
+            async def handle(messages: Sequence[Message]) -> None:
+                await send(out, await intake.handle(messages))
+
+            road = take_in(session, handle, group_max=self._config.group_batches_max, rng=self._rng)
+            group.create_task(road, name=f"headend {name}")
+
+    def _start_commands(
+        self, group: asyncio.TaskGroup, sessions: "_Sessions", intake: Intake, database: Database
+    ) -> None:
+        desk = Desk(database, tree=self._tree, keys=self._keys, clock=self._clock, on_issued=self._dispatch.set)
+        session = sessions.start("requests", (self._tree.request_filter(share=self._share()),))
+        out = sessions.start("commands-out", ())
+
+        async def handle(messages: Sequence[Message]) -> None:
+            await desk.take_requests(await intake.judge(messages))
+
+        requests = take_in(session, handle, group_max=self._config.group_batches_max, rng=self._rng)
+        group.create_task(requests, name="commands requests")
+        group.create_task(self._dispatch_forever(desk, out), name="commands dispatch")
+
+    async def _dispatch_forever(self, desk: Desk, out: MqttSession) -> None:
+        backoff = Backoff(rng=self._rng, delay_ms=100, delay_ms_max=10_000)
+        while True:
+            self._dispatch.clear()
+            try:
+                while await desk.follow():
+                    pass
+                await send(out, await desk.due())
+                for number, status in await desk.statuses():
+                    if not await send_surely(out, status):
+                        break
+                    await desk.told([number])
+            except UnavailableError as error:
+                _log.warning("dispatch.waits", problem=str(error))
+                await asyncio.sleep(backoff.next_delay_ms() / 1_000)
+                continue
+            backoff.reset()
+            try:
+                async with asyncio.timeout(DISPATCH_EVERY_S):
+                    await self._dispatch.wait()
+            except TimeoutError:
+                continue
+
+    def _start_monitoring(self, group: asyncio.TaskGroup, database: Database) -> None:
+        from cloud.monitoring.adapters.feeder import feed  # noqa: PLC0415 - needs packages that only this room needs
+
+        assert self._config.influx is not None, "asked before"
+        group.create_task(feed(database, self._config.influx, notice=self._projected, rng=self._rng), name="monitoring")
+
+    # ---- broker ------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _broker(self) -> AsyncIterator[RunningBroker | None]:
+        wanted = self._config.broker
+        if wanted.run == "none":
+            yield None
+            return
+        mosquitto = MosquittoConfig(state_dir=Path(wanted.state_folder), host=wanted.host, port=wanted.port)
+        if wanted.run == "mosquitto":
+            started = run_mosquitto(mosquitto, rng=self._rng)
+        elif wanted.run == "amqtt":
+            started = run_embedded(host=wanted.host, port=wanted.port, rng=self._rng)
+        else:
+            started = run_broker(mosquitto, rng=self._rng)
+        async with started as broker:
+            _log.info("broker.started", program=broker.program, port=broker.port, statement=broker.statement)
+            yield broker
+
+    def _mqtt_config(self, broker: RunningBroker | None) -> MqttConfig:
+        wanted = self._config.broker
+        return MqttConfig(
+            host=broker.host if broker is not None else wanted.host,
+            port=broker.port if broker is not None else wanted.port,
+            protocol=broker.protocol if broker is not None else wanted.protocol,
+            client_id=f"cloud-{secrets.token_hex(4)}",
+            clean_start=True,
+            session_expiry_s=0,
+            publish_window=PUBLISH_WINDOW,
+            reconnect_delay_ms=200,
+            reconnect_delay_ms_max=5_000,
+            tls=wanted.tls,
+        )
+
+    def _share(self) -> str:
+        # Shared subscriptions are MQTT 5; a broker that was started here serves this process alone.
+        return SHARE if self._config.broker.run == "none" and self._config.broker.protocol == "5" else ""
+
+    def _wake(self) -> None:
+        self._committed.set()
+        self._dispatch.set()
+
+
+class _Sessions:
+    """Makes the sessions of one process, each under a client id of its own."""
+
+    def __init__(self, config: MqttConfig, rng: Random, group: asyncio.TaskGroup) -> None:
+        self._config = config
+        self._rng = rng
+        self._group = group
+
+    def start(self, name: str, subscriptions: tuple[str, ...]) -> MqttSession:
+        """Start a session in the process's task group."""
+        config = msgspec.structs.replace(
+            self._config, client_id=f"{self._config.client_id}-{name}", subscriptions=subscriptions
+        )
+        session = MqttSession(config, rng=self._rng, on_event=log_event)
+        self._group.create_task(session.run(), name=f"mqtt {name}")
+        return session

@@ -1,0 +1,38 @@
+"""Assignments: which gateway reports and commands a meter; a new one ends the one before."""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from cloud import schema
+
+
+def assign(connection: sa.Connection, utility: str, gateway: str, meters: Iterable[str], *, from_ms: int) -> None:
+    """Assign meters to a gateway from an instant on; doing it again changes nothing."""
+    table = schema.assignment.c
+    for meter in meters:
+        standing = connection.execute(
+            sa.select(table.gateway).where(table.utility == utility, table.meter == meter, table.until_ms.is_(None))
+        ).scalar()
+        if standing == gateway:
+            continue
+        connection.execute(
+            sa.update(schema.assignment)
+            .where(table.utility == utility, table.meter == meter, table.until_ms.is_(None))
+            .values(until_ms=from_ms)
+        )
+        row = {"utility": utility, "meter": meter, "from_ms": from_ms, "gateway": gateway, "until_ms": None}
+        connection.execute(sa.insert(schema.assignment).values(row))
+
+
+def gateway_of(connection: sa.Connection, utility: str, meter: str, *, now_ms: int) -> str:
+    """Return the gateway a meter is assigned to, or an empty name."""
+    table = schema.assignment.c
+    found = connection.execute(
+        sa.select(table.gateway)
+        .where(table.utility == utility, table.meter == meter, table.from_ms <= now_ms)
+        .where(sa.or_(table.until_ms.is_(None), table.until_ms > now_ms))
+        .order_by(table.from_ms.desc())
+        .limit(1)
+    ).scalar()
+    return str(found) if found is not None else ""

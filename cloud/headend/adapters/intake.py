@@ -1,0 +1,119 @@
+"""The head-end's shell: groups of messages from the broker, one transaction each, answers after the commit."""
+
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+import structlog
+
+from cloud.database import Database
+from cloud.effects import Publish
+from cloud.epoch import current_epoch
+from cloud.headend.adapters.ingest import Ingested, ingest
+from cloud.headend.adapters.sessions import on_bye, open_session
+from cloud.headend.core.admission import Admitted, AdmittedBatch, AdmittedHello, Refused, admit
+from cloud.registry import Registry
+from wire.address import Address, Direction, Kind
+from wire.errors import Reason
+from wire.keys import PinnedKeys, SigningKey
+from wire.messages import Ack, Welcome, seal_message
+from wire.runtime.clock import Clock
+from wire.runtime.mqtt import Message
+from wire.topics import TopicTree
+
+_log = structlog.get_logger()
+
+
+class Intake:
+    """Takes groups of messages in.
+
+    Args:
+        database: Where they are committed.
+        tree: The utility's topics.
+        registry: Public keys.
+        key: Signs welcomes and acknowledgements.
+        clock: UTC for welcomes and stamps.
+        on_committed: Called after each commit, to wake those who follow.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        tree: TopicTree,
+        registry: Registry,
+        key: SigningKey,
+        clock: Clock,
+        on_committed: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._tree = tree
+        self._registry = registry
+        self._key = key
+        self._clock = clock
+        self._on_committed = on_committed
+
+    async def handle(self, messages: Sequence[Message]) -> list[Publish]:
+        """Commit a group and return the answers.
+
+        Raises:
+            UnavailableError: The database is away; nothing was committed.
+        """
+        byes = {name for message in messages if (name := self._tree.bye_gateway(message.topic)) is not None}
+        judged = await self.judge([item for item in messages if self._tree.bye_gateway(item.topic) is None])
+        now_ms = self._clock.wall_ms()
+        result, welcomes = await self._database.transact(
+            lambda connection: self._commit(connection, judged, byes, now_ms)
+        )
+        self._on_committed()
+        _log.debug(
+            "group.committed",
+            batches_new=result.batches_new,
+            batches_known=result.batches_known,
+            batches_quarantined=result.batches_quarantined,
+            refused=result.refused,
+            hellos=len(welcomes),
+        )
+        answers = [self._ack(gateway, ack) for gateway, ack in result.acks.items()]
+        return [*(self._welcome(gateway, welcome) for gateway, welcome in welcomes), *answers]
+
+    async def judge(self, messages: Sequence[Message]) -> list[Admitted | Refused]:
+        """Check messages against the registry, read anew if it may know a stranger by now.
+
+        Raises:
+            UnavailableError: The database is away.
+        """
+        keys = await self._registry.keys()
+        judged = [self._admit(message, keys) for message in messages]
+        if any(isinstance(item, Refused) and item.reason is Reason.UNKNOWN_KEY for item in judged):
+            anew = await self._registry.keys_anew()
+            if anew is not None:
+                judged = [self._admit(message, anew) for message in messages]
+        return judged
+
+    def _admit(self, message: Message, keys: PinnedKeys) -> Admitted | Refused:
+        return admit(message.topic, message.payload, retained=message.retain, tree=self._tree, keys=keys)
+
+    def _commit(
+        self, connection: sa.Connection, judged: Sequence[Admitted | Refused], byes: set[str], now_ms: int
+    ) -> tuple[Ingested, list[tuple[str, Welcome]]]:
+        result = ingest(
+            connection,
+            self._tree.utility,
+            [item for item in judged if isinstance(item, AdmittedBatch)],
+            [item for item in judged if isinstance(item, Refused)],
+            epoch=current_epoch(connection),
+            now_ms=now_ms,
+        )
+        hellos = [item for item in judged if isinstance(item, AdmittedHello)]
+        welcomes = [(item.gateway, open_session(connection, item, now_ms=now_ms)) for item in hellos]
+        for gateway in byes:
+            on_bye(connection, self._tree.utility, gateway, now_ms=now_ms)
+        return result, welcomes
+
+    def _ack(self, gateway: str, ack: Ack) -> Publish:
+        address = Address(self._tree.utility, Direction.DOWN, Kind.ACK, gateway)
+        return Publish(topic=self._tree.down(gateway, Kind.ACK), sealed=seal_message(ack, address, self._key))
+
+    def _welcome(self, gateway: str, welcome: Welcome) -> Publish:
+        address = Address(self._tree.utility, Direction.DOWN, Kind.WELCOME, gateway)
+        return Publish(topic=self._tree.down(gateway, Kind.WELCOME), sealed=seal_message(welcome, address, self._key))

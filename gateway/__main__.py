@@ -1,0 +1,69 @@
+"""The command `wattpost gateway`: run a gateway, check its configuration, print a template."""
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.config import TEMPLATE, load_config
+from wire.runtime.clock import clock_from_text
+from wire.runtime.logging import set_up_logging
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+
+
+@click.group(help="Run a gateway: read meters, obey commands, sell and cut off by itself.")
+def main() -> None:
+    """Group the gateway's commands."""
+
+
+@main.command(epilog="Example: wattpost gateway run gateway.toml", help="Run the gateway that FILE describes.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+def run(file: Path, log_level: str) -> None:
+    """Run a gateway until SIGTERM or SIGINT."""
+    from gateway.app import Gateway  # noqa: PLC0415 - `template` and `check` start nothing
+
+    config = load_config(file)
+    set_up_logging(clock=clock_from_text(config.clock), level=log_level)
+    gateway = Gateway(config)
+    asyncio.run(_run_until_told(gateway))
+
+
+async def _run_until_told(gateway: "Gateway") -> None:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    print(json.dumps({"ready": True, "gateway": gateway.name}), flush=True)
+    try:
+        await gateway.run()
+    except asyncio.CancelledError:
+        return
+
+
+@main.command(epilog="Example: wattpost gateway check gateway.toml", help="Say whether FILE holds.")
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Check a configuration."""
+    config = load_config(file)
+    meters = sum(len(line.meters) for line in config.lines)
+    click.echo(f"{file}: {len(config.lines)} lines, {meters} meters, capture period {config.period_s} s")
+
+
+@main.command(epilog="Example: wattpost gateway template > gateway.toml", help="Print a commented configuration.")
+def template() -> None:
+    """Print the template."""
+    sys.stdout.write(TEMPLATE)
+
+
+if __name__ == "__main__":
+    main()

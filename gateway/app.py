@@ -1,0 +1,268 @@
+"""A gateway as one process: the only place where its parts are made and joined.
+
+Tasks: the MQTT session, the intake of its messages, the store's thread, one worker a bus, the health report. An
+unforeseen error ends the process; the supervisor starts it again and the disk knows where it was.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import structlog
+
+from gateway.adapters.meters import Meters, row_of
+from gateway.adapters.sqlite_store import SqliteStore
+from gateway.adapters.store_thread import Handling, StoreThread
+from gateway.config import Config
+from gateway.core.acquisition import (
+    BusEvent,
+    LineFound,
+    LineLost,
+    MeterFound,
+    MeterLost,
+    MeterNeglected,
+    ReadFailed,
+    Reading,
+)
+from gateway.core.collection import CollectionSettings
+from gateway.core.effects import AlignPolls, DemandRead, DriveRelay, Effect, Effects, Note, SendBatch, SendHello
+from gateway.core.moment import Moment
+from gateway.core.schedule import BusBusyError
+from gateway.core.station import Identity, Station, StationSettings
+from gateway.ports import BusError
+from wire.address import Address
+from wire.errors import WireError
+from wire.facts import ReadValue
+from wire.keys import PinnedKeys, Purpose
+from wire.readings import Channel, Row
+from wire.runtime.clock import Clock, clock_from_text
+from wire.runtime.errors import ConfigError, UnavailableError
+from wire.runtime.keyring import load_key, load_public_keys
+from wire.runtime.mqtt import Connected, Event, Lost, Message, MqttConfig, MqttSession, Will
+from wire.topics import TopicTree
+
+EVENT_METER_LOST = "3.1.0.85"
+"""IEC 61968-9: electric meter, communication, failed."""
+EVENT_METER_FOUND = "3.1.0.216"
+EVENT_LINE_LOST = "5.1.0.85"
+EVENT_LINE_FOUND = "5.1.0.216"
+PUBLISH_WINDOW = 64
+_log = structlog.get_logger()
+
+
+class Gateway:
+    """The parts of a gateway and what flows between them."""
+
+    def __init__(self, config: Config) -> None:
+        """Make the parts; nothing runs yet.
+
+        Raises:
+            ConfigError: Something the operator must change first.
+        """
+        self._config = config
+        self._clock = _clock(config)
+        key = load_key(Path(config.key_file), purpose=Purpose.GATEWAY)
+        self.name = key.public.party
+        self._tree = TopicTree(config.utility, config.topic_root)
+        self._meters = Meters(config, clock=self._clock, sink=self._on_bus_event)
+        identity = Identity(
+            utility=config.utility,
+            key=key,
+            trusted=PinnedKeys(load_public_keys(Path(config.trusted_folder))),
+            software=f"wattpost {version('wattpost')}",
+            boot=secrets.token_bytes(8),
+        )
+        Path(config.store.path).parent.mkdir(parents=True, exist_ok=True)
+        store = SqliteStore(Path(config.store.path))
+        settings = StationSettings(
+            collection=CollectionSettings(seal_after_ms=config.seal_after_ms, store_bytes_max=config.store.bytes_max)
+        )
+        self._mind = StoreThread(
+            store,
+            start=lambda now: Station(
+                store,
+                identity=identity,
+                meters=self._meters.ids,
+                relay_meters=[meter.id for line in config.lines for meter in line.meters if meter.relay is not None],
+                settings=settings,
+                rng=Random(secrets.randbits(64)),  # noqa: S311 - jitter
+                fresh_bytes=secrets.token_bytes,
+                now=now,
+            ),
+            clock=self._clock,
+            perform=self._perform,
+        )
+        self._session = MqttSession(
+            self._mqtt_config(),
+            rng=Random(secrets.randbits(64)),  # noqa: S311 - jitter
+            on_event=self._on_session_event,
+        )
+        self._group: asyncio.TaskGroup | None = None
+
+    def _mqtt_config(self) -> MqttConfig:
+        broker = self._config.broker
+        return MqttConfig(
+            host=broker.host,
+            port=broker.port,
+            protocol=broker.protocol,
+            client_id=self.name,
+            subscriptions=(self._tree.down_filter(self.name),),
+            # Nothing relies on what the broker kept: the cloud sends again what has no receipt.
+            clean_start=True,
+            session_expiry_s=0,
+            keep_alive_s=broker.keep_alive_s,
+            publish_window=PUBLISH_WINDOW,
+            reconnect_delay_ms_max=broker.reconnect_delay_ms_max,
+            tls=broker.tls,
+            will=Will(topic=self._tree.up(self.name, "bye")),
+        )
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        started = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            group.create_task(self._mind.run(started), name="store")
+            await started.wait()
+            group.create_task(self._session.run(), name="mqtt")
+            group.create_task(self._take_in(), name="intake")
+            group.create_task(self._report_health(), name="health")
+            for name, worker in self._meters.workers.items():
+                group.create_task(worker.run(), name=f"bus {name}")
+            _log.info("gateway.started", gateway=self.name, meters=len(self._meters.ids))
+
+    # ---- the broker --------------------------------------------------------------------------------------------------
+
+    def _on_session_event(self, event: Event) -> None:
+        match event:
+            case Connected():
+                _log.info("broker.connected")
+                self._mind.submit_now(Station.on_connected)
+            case Lost(was_connected=was_connected):
+                if was_connected:
+                    self._mind.submit_now(Station.on_lost)
+                _log.warning("broker.lost", cause=event.cause, detail=event.detail, remedy=event.remedy)
+            case _:
+                _log.warning("broker.subscription_refused", detail=event.detail, remedy=event.remedy)
+
+    async def _take_in(self) -> None:
+        while True:
+            messages = await self._session.next_batch()
+            for message in messages:
+                handling = self._handling(message)
+                if handling is not None:
+                    await self._mind.submit(handling)
+            # The cloud repeats what has no answer, so the broker need not keep it.
+            self._session.ack(messages)
+
+    def _handling(self, message: Message) -> Handling | None:
+        try:
+            address = self._tree.parse(message.topic)
+        except WireError as error:
+            _log.warning("message.refused", reason=error.reason)
+            return None
+        return partial(_on_message, address=address, sealed=message.payload)
+
+    # ---- effects -----------------------------------------------------------------------------------------------------
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case SendHello(sealed=sealed):
+                self._publish(self._tree.up(self.name, "hello"), sealed)
+            case SendBatch(lane=lane, sealed=sealed):
+                self._publish(self._tree.up(self.name, lane.value), sealed)
+            case DriveRelay():
+                self._spawn(self._drive(effect))
+            case DemandRead():
+                self._spawn(self._read(effect))
+            case AlignPolls(offset_ms=offset_ms):
+                for worker in self._meters.workers.values():
+                    worker.align(offset_ms % (self._config.period_s * 1_000))
+            case Note(event=event, facts=facts):
+                _log.info(event, **dict(facts))
+
+    def _publish(self, topic: str, sealed: bytes) -> None:
+        try:
+            self._session.try_publish(topic, sealed).add_done_callback(_forget_outcome)
+        except UnavailableError:
+            return  # the uplink's own timer sends it again
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._group is not None, "effects come while it runs"
+        self._group.create_task(work)
+
+    async def _drive(self, drive: DriveRelay) -> None:
+        closed = await self._meters.drive(drive, is_wanted=self._mind.station.relays.is_wanted)
+        await self._mind.submit(lambda station, now: station.on_relay_driven(drive, closed=closed, now=now))
+
+    async def _read(self, demand: DemandRead) -> None:
+        values: list[ReadValue] | None = None
+        detail = ""
+        try:
+            values = await self._meters.read(demand)
+        except (BusError, BusBusyError) as error:
+            detail = f"{getattr(error, 'reason', 'busy')}: {error}"
+        await self._mind.submit(lambda station, now: station.on_demand_read(demand.command, values, detail, now))
+
+    # ---- the meters --------------------------------------------------------------------------------------------------
+
+    async def _on_bus_event(self, event: BusEvent) -> None:
+        match event:
+            case Reading():
+                channels = self._meters.channels(event.meter_id)
+                await self._mind.submit(_rows(channels, row_of(event, channels)))
+            case ReadFailed():
+                pass  # the schedule tries again, and MeterLost says when it matters
+            case MeterLost(meter_id=meter):
+                await self._mind.submit(_event(meter, EVENT_METER_LOST, "no answer"))
+            case MeterNeglected(meter_id=meter):
+                await self._mind.submit(_event(meter, EVENT_METER_LOST, "not asked for three periods"))
+            case MeterFound(meter_id=meter):
+                await self._mind.submit(_event(meter, EVENT_METER_FOUND, ""))
+            case LineLost(bus_id=bus):
+                await self._mind.submit(_event("", EVENT_LINE_LOST, bus))
+            case LineFound(bus_id=bus):
+                await self._mind.submit(_event("", EVENT_LINE_FOUND, bus))
+
+    async def _report_health(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.health_s)
+            metrics = [("rows_count", self._mind.station.counts.rows)]
+            for name, worker in self._meters.workers.items():
+                prefix = name.lower().replace("-", "_")[:20]
+                metrics.append((f"{prefix}_transactions", worker.usage.transactions))
+                metrics.append((f"{prefix}_bytes", worker.usage.sent_bytes + worker.usage.received_bytes))
+            await self._mind.submit(_health(metrics))
+
+
+def _clock(config: Config) -> Clock:
+    try:
+        return clock_from_text(config.clock)
+    except ValueError as error:
+        raise ConfigError("clock", str(error), "leave it empty, or write RATE@REAL_MS=WALL_MS") from error
+
+
+def _on_message(station: Station, now: Moment, *, address: Address, sealed: bytes) -> Effects:
+    return station.on_message(address, sealed, now)
+
+
+def _rows(channels: Sequence[Channel], row: Row) -> Handling:
+    return lambda station, now: station.on_rows(channels, [row], now)
+
+
+def _event(meter: str, code: str, detail: str) -> Handling:
+    return lambda station, now: station.on_meter_event(meter, code, detail, now)
+
+
+def _health(metrics: Sequence[tuple[str, int]]) -> Handling:
+    return lambda station, now: station.on_health("", metrics, now)
+
+
+def _forget_outcome(future: asyncio.Future[None]) -> None:
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,98 @@
+import pytest
+
+from cloud.meterdata.core.meter_day import ChannelKey
+from cloud.meterdata.core.placing import IMPLAUSIBLE_TIME, Placement, Tenure, place, stated_in
+from cloud.meterdata.core.utc import Anchor, Timeline
+from tests.rig.reporting import CHANNELS, ENERGY, Reporter
+from wire.errors import MalformedError
+from wire.readings import QUALITY_MISSING, Channel, Readings, Row, to_block
+
+UTC = 1_750_000_000_000
+GATEWAY = Reporter("gw-1")
+TIMELINES = {GATEWAY.boot: Timeline([Anchor(0, 10, UTC, synced=True)])}
+
+
+def placed(block: Readings, tenures: list[Tenure], timelines: dict[bytes, Timeline] | None = None) -> Placement:
+    return place(
+        stated_in([block]),
+        gateway="gw-1",
+        message=5,
+        timelines=TIMELINES if timelines is None else timelines,
+        tenures={"m-1": tenures},
+    )
+
+
+def test_a_row_of_the_assigned_gateway_lies_at_its_utc() -> None:
+    found = placed(GATEWAY.readings("m-1", {7: (1, 2)}), [Tenure(0, None, "gw-1")])
+
+    (item,) = found.placed
+    assert (item.meter, item.utc_ms, item.row.message, item.row.tick_ms) == ("m-1", UTC + 7, 5, 7)
+    assert (found.refused, found.waiting) == ([], set())
+
+
+@pytest.mark.parametrize(
+    "tenures",
+    [[], [Tenure(0, None, "gw-2")], [Tenure(UTC + 8, None, "gw-1")], [Tenure(0, UTC + 7, "gw-1")]],
+    ids=["nobody", "another", "not yet", "no longer"],
+)
+def test_a_gateway_that_is_not_assigned_then_is_refused(tenures: list[Tenure]) -> None:
+    found = placed(GATEWAY.readings("m-1", {7: (1, 2)}), tenures)
+
+    assert found.placed == []
+    assert [item.reason for item in found.refused] == ["not-assigned"]
+
+
+def test_a_meter_may_change_hands_and_each_reports_its_time() -> None:
+    tenures = [Tenure(0, UTC + 5, "gw-2"), Tenure(UTC + 5, None, "gw-1")]
+    found = placed(GATEWAY.readings("m-1", {4: (1, 2), 5: (1, 2)}), tenures)
+
+    assert [item.utc_ms for item in found.placed] == [UTC + 5]
+    assert [item.utc_ms for item in found.refused] == [UTC + 4]
+
+
+def test_rows_of_a_boot_without_a_clock_wait() -> None:
+    found = placed(GATEWAY.readings("m-1", {7: (1, 2)}), [Tenure(0, None, "gw-1")], timelines={})
+    assert (found.placed, found.refused, found.waiting) == ([], [], {GATEWAY.boot})
+
+
+def test_a_time_that_cannot_be_is_refused() -> None:
+    found = placed(GATEWAY.readings("m-1", {2**53 - 1: (1, 2)}), [Tenure(0, None, "gw-1")])
+    assert [item.reason for item in found.refused] == [IMPLAUSIBLE_TIME]
+
+
+def test_channels_come_in_order_with_their_values_and_codes() -> None:
+    block = to_block(GATEWAY.boot, CHANNELS[::-1], [Row("m-1", 7, [2_300, None])])
+
+    (found,) = stated_in([block]).blocks
+
+    assert [channel.obis for channel in found.channels] == [channel.obis for channel in CHANNELS]
+    assert (found.rows[0].values[1], found.rows[0].qualities) == (2_300, (QUALITY_MISSING, ""))
+
+
+def test_a_channel_that_stands_twice_in_a_block_is_two_statements() -> None:
+    block = to_block(GATEWAY.boot, [ENERGY, ENERGY], [Row("m-1", 7, [1, 2])])
+
+    blocks = stated_in([block]).blocks
+
+    key = ChannelKey(ENERGY.obis, ENERGY.scaler, ENERGY.unit)
+    assert [(item.channels, item.rows[0].values) for item in blocks] == [((key,), (1,)), ((key,), (2,))]
+
+
+def test_spans_cover_all_that_is_stamped_in_a_boot() -> None:
+    stated = stated_in([GATEWAY.readings("m-1", {7: (1, 2), 90: (1, 2)}), GATEWAY.readings("m-2", {3: (1, 2)})])
+    assert stated.spans() == {GATEWAY.boot: (3, 90)}
+    assert stated.meters() == {"m-1", "m-2"}
+
+
+def test_a_block_that_is_none_is_refused_whole() -> None:
+    block = to_block(GATEWAY.boot, [Channel(ENERGY.obis, 0, 30)], [Row("m-1", 7, [1])])
+    broken = Readings(
+        boot=block.boot,
+        meters=block.meters,
+        meter_deltas=[1],
+        tick_deltas=block.tick_deltas,
+        columns=block.columns,
+        exceptions=[],
+    )
+    with pytest.raises(MalformedError):
+        stated_in([broken])
