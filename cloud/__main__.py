@@ -315,6 +315,24 @@ def balance(file: Path, account: str, *, as_json: bool) -> None:
         click.echo(str(found))
 
 
+# ---- asking ----------------------------------------------------------------------------------------------------------
+
+
+@main.group(
+    epilog="Example: wattpost cloud ask cloud.toml latest EM-000001",
+    help="Ask the database that FILE names: last values, a day's profile, gateways.",
+)
+@_file
+@click.pass_context
+def ask(context: click.Context, file: Path) -> None:
+    """Remember which database is asked."""
+    context.obj = load_config(file)
+
+
+for _command in make_commands(lambda: click.get_current_context().find_object(Config)):
+    ask.add_command(_command)
+
+
 # ---- plumbing --------------------------------------------------------------------------------------------------------
 
 

@@ -101,7 +101,7 @@ class Cloud:
                 )
                 group.create_task(follow, name="meterdata")
             if "monitoring" in rooms and self._config.influx is not None:
-                self._start_monitoring(group, database)
+                self._start_monitoring(group, database, stack)
             _log.info("cloud.started", rooms=rooms, broker=broker.program if broker is not None else "elsewhere")
             on_ready(broker)
 
@@ -160,11 +160,16 @@ class Cloud:
             except TimeoutError:
                 continue
 
-    def _start_monitoring(self, group: asyncio.TaskGroup, database: Database) -> None:
-        from cloud.monitoring.adapters.feeder import feed  # noqa: PLC0415 - needs packages that only this room needs
+    def _start_monitoring(self, group: asyncio.TaskGroup, database: Database, stack: AsyncExitStack) -> None:
+        # Its packages are needed where this room is, and slow to load.
+        from cloud.monitoring.adapters.feeder import Feeder  # noqa: PLC0415
+        from cloud.monitoring.adapters.influx import open_writer  # noqa: PLC0415
 
         assert self._config.influx is not None, "asked before"
-        group.create_task(feed(database, self._config.influx, notice=self._projected, rng=self._rng), name="monitoring")
+        writer = open_writer(self._config.influx)
+        stack.callback(writer.close)
+        feeder = Feeder(database, writer)
+        group.create_task(feeder.follow(notice=self._projected, rng=self._rng), name="monitoring")
 
     # ---- broker ------------------------------------------------------------------------------------------------------
 

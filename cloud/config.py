@@ -47,7 +47,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`sqlite:///FILE` or `postgresql+asyncpg://USER@HOST/NAME`."""
     keys_folder: str
     """Private keys cloud-ack.key, cloud-command.key, cloud-credit.key."""
-    rooms: list[Room] = ["headend", "commands", "meterdata", "monitoring"]
+    rooms: tuple[Room, ...] = ("headend", "commands", "meterdata", "monitoring")
     """What this process does; several processes can share the work, each with the rooms it is given."""
     group_batches_max: Annotated[int, Meta(ge=1, le=1_000)] = 64
     """Batches committed together at most."""

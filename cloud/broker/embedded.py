@@ -36,6 +36,31 @@ class AdmitAll(BaseAuthPlugin):  # type: ignore[misc]
         return True
 
 
+class _Broker(Broker):  # type: ignore[misc]
+    """amqtt, but for the connections it forgets to close when a client speaks another MQTT version or breaks off."""
+
+    def __init__(self, config: BrokerConfig) -> None:
+        super().__init__(config)
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def stream_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+    ) -> None:
+        self._writers.add(writer)
+        try:
+            await super().stream_connected(reader, writer, listener_name)
+        except OSError as exc:
+            _log.debug("broker.connection_broke", program="amqtt", error=str(exc))
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def shutdown(self) -> None:
+        await super().shutdown()
+        for writer in self._writers:
+            writer.transport.abort()
+
+
 @asynccontextmanager
 async def run_embedded(*, rng: Random, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[RunningBroker]:
     """Run amqtt in this event loop and give where it listens.
@@ -50,7 +75,7 @@ async def run_embedded(*, rng: Random, host: str = "127.0.0.1", port: int = 0) -
             "use a loopback address, or install mosquitto",
         )
     port = await asyncio.to_thread(free_port, host, port, rng=rng)
-    broker = Broker(
+    broker = _Broker(
         BrokerConfig(
             listeners={"default": ListenerConfig(bind=f"{host}:{port}")},
             plugins={f"{AdmitAll.__module__}.{AdmitAll.__qualname__}": {}},

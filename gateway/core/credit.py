@@ -15,7 +15,7 @@ from gateway.core.store import Priority, SupplyStore
 from prepay.account import Account
 from prepay.balance import Balance
 from prepay.control import CreditPolicy, Decider, WarningLevel, decide
-from prepay.entries import Assignment, Entry, PointReason, RegisterPoint, Release
+from prepay.entries import Adjustment, Assignment, Credit, Entry, PointReason, RegisterPoint, Release
 from prepay.holds import Hold
 from prepay.identity import ForeignEntryError, encode, entry_digest
 from prepay.money import charge_minor
@@ -48,6 +48,11 @@ class _Tables:
     by_meter: dict[str, _Supply] = field(default_factory=dict)
 
 
+def signed_ms(entry: Entry) -> int:
+    """Return the instant at which the cloud signed an entry, 0 where it says none: it is at least that late."""
+    return entry.issued_at_ms if isinstance(entry, Credit | Adjustment) else 0
+
+
 class CreditControl:
     """Places and lifts the credit hold of each meter whose account the box decides about."""
 
@@ -75,22 +80,21 @@ class CreditControl:
         known = self._tables.by_account.get(account)
         return None if known is None else known.balance(at_ms)
 
-    def on_entry(self, fact: EntryFact, *, at_ms: int, now: Moment) -> None:
+    def on_entry(self, account: str, entry: Entry, *, at_ms: int, now: Moment) -> None:
         """Take an entry that the cloud signed.
 
         Raises:
-            MalformedError: It is no entry, or names another account.
+            MalformedError: It names another account.
         """
-        entry: Entry = codec.decode_as(fact.entry, Entry)
         try:
-            new = self._account(fact.account).add(entry)
+            new = self._account(account).add(entry)
         except ForeignEntryError as error:
             raise MalformedError(str(error)) from error
         if not new:
             return
-        self._store.add_entry(fact.account, entry_digest(entry), fact.entry)
-        self._learn(fact.account, entry)
-        for meter in self._meters_of(fact.account):
+        self._store.add_entry(account, entry_digest(entry), encode(entry))
+        self._learn(account, entry)
+        for meter in self._meters_of(account):
             self._decide(meter, at_ms=at_ms, now=now)
 
     def on_policy(self, fact: PrepaidPolicy, *, at_ms: int, now: Moment) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.core.collection import CollectionSettings, Collector, make_store_id
-from gateway.core.credit import CreditControl
+from gateway.core.credit import CreditControl, signed_ms
 from gateway.core.effects import AlignPolls, DriveRelay, Effect, Effects, Note
 from gateway.core.journal import Journal
 from gateway.core.moment import Moment
@@ -17,7 +17,9 @@ from gateway.core.relays import Relays, RelaySettings
 from gateway.core.store import Priority, Store
 from gateway.core.timekeeping import Timekeeper
 from gateway.core.uplink import IdSource, Uplink, UplinkSettings
+from prepay.entries import Entry
 from prepay.holds import Hold
+from wire import codec
 from wire.address import Address
 from wire.errors import MalformedError, WireError
 from wire.facts import EntryFact, FactsHeld, Health, Metric, PrepaidPolicy, ReadValue, decode_down_fact, fact_id
@@ -200,12 +202,13 @@ class Station:
         fact = decode_down_fact(encoded)
         if not self._store.add_down_fact(fact_id(encoded), encoded):
             return
-        at_ms = self.time.best_ms(now)
         match fact:
             case EntryFact():
-                self.credit.on_entry(fact, at_ms=at_ms, now=now)
+                entry: Entry = codec.decode_as(fact.entry, Entry)
+                self.time.on_signed_time(signed_ms(entry))
+                self.credit.on_entry(fact.account, entry, at_ms=self.time.best_ms(now), now=now)
             case PrepaidPolicy():
-                self.credit.on_policy(fact, at_ms=at_ms, now=now)
+                self.credit.on_policy(fact, at_ms=self.time.best_ms(now), now=now)
 
     # ---- the meters --------------------------------------------------------------------------------------------------
 

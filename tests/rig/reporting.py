@@ -1,4 +1,4 @@
-"""A gateway as the cloud's database sees it: facts in, really signed batches out, committed by the head-end's own code."""
+"""A gateway as the database of the cloud sees it: facts in, signed batches out, committed by the head-end itself."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The keyring folder: one file for each key, private ones readable by their owner only; and the command that makes them.
+"""The keyring folder: one file for each key, private ones for their owner only; and the command that makes them.
 
 A private key is `NAME.key` (purpose, party and seed), its public half `NAME.pub`; both are one line of text. Pairing
 and certificates come on top of this and change nothing here.

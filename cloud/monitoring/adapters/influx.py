@@ -7,6 +7,7 @@ account, the database or the load is of the second kind: someone can put it righ
 import gzip
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
@@ -16,9 +17,10 @@ from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 
+from cloud.config import Influx
 from cloud.monitoring.core.lines import PRECISION
 from cloud.monitoring.ports import RefusedLinesError
-from wire.runtime.errors import UnavailableError
+from wire.runtime.errors import ConfigError, UnavailableError
 
 TIMEOUT_MS: Final = 30_000
 _GZIP_LEVEL: Final = 1
@@ -45,7 +47,7 @@ class InfluxV2Writer:
     def write(self, lines: Sequence[str], /) -> None:
         body = "\n".join(lines).encode()
         try:
-            self._api.write(bucket=self._bucket, record=body, write_precision=WritePrecision.MS)
+            self._api.write(bucket=self._bucket, record=body, write_precision=WritePrecision.MS)  # type: ignore[arg-type]  # a str in its stubs
         except ApiException as error:
             raise _said(error.status, str(error.body or error.reason or "")) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -85,6 +87,23 @@ class InfluxV1Writer:
 
     def close(self) -> None:
         self._pool.clear()
+
+
+def open_writer(config: Influx) -> InfluxV2Writer | InfluxV1Writer:
+    """Return the writer that a configuration names.
+
+    Raises:
+        ConfigError: The token file cannot be read.
+    """
+    if config.dialect == "v1":
+        return InfluxV1Writer(url=config.url, database=config.bucket)
+    token = ""
+    if config.token_file:
+        try:
+            token = Path(config.token_file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(config.token_file, "the token cannot be read", "name a readable file") from error
+    return InfluxV2Writer(url=config.url, token=token, org=config.org, bucket=config.bucket)
 
 
 def _said(status: int | None, text: str) -> Exception:

@@ -1,3 +1,5 @@
+from random import Random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -192,7 +194,7 @@ def test_a_stored_day_is_the_same_day(some: list[Row]) -> None:
 
 
 @given(many, st.randoms(use_true_random=False))
-def test_the_same_facts_give_the_same_bytes_in_any_order_and_however_often(some: list[Row], rng) -> None:  # type: ignore[no-untyped-def]
+def test_the_same_facts_give_the_same_bytes_in_any_order_and_however_often(some: list[Row], rng: Random) -> None:
     again = [*some, *some]
     rng.shuffle(again)
     assert DayCodec().encode(day_of(*again)) == DayCodec().encode(day_of(*some))

@@ -1,0 +1,1 @@
+"""Seeded worlds on virtual time: the real cores over real databases, and everything between them going wrong."""

@@ -1,0 +1,140 @@
+"""The broker and the roads to it: anything may be lost, repeated, late, out of order, spoilt, invented or sent again later.
+
+Nothing that is handed to it is promised to arrive; what does arrive keeps its topic and, mostly, its bytes.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.simulation.agenda import Agenda
+from tests.simulation.options import Options
+
+KEPT_MAX = 400
+"""Messages remembered to be sent again."""
+CALM_DELAY_MS = 40
+
+Receive = Callable[[str, bytes, bool], None]
+"""Topic, payload, whether the broker says that it had been retained."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went through."""
+
+    sent: int = 0
+    lost: int = 0
+    delivered: int = 0
+    spoilt: int = 0
+    """Messages whose bytes or topic were altered, or that a stranger sent."""
+
+
+class Network:
+    """Carries messages between parties by the first two levels of their topics."""
+
+    def __init__(self, agenda: Agenda, options: Options) -> None:
+        self._agenda = agenda
+        self._options = options
+        self._rng = random.Random(f"network {options.seed}")
+        self._receivers: dict[str, Receive] = {}
+        self._cut_until_ms: dict[str, int] = {}
+        self._kept: list[tuple[str, bytes]] = []
+        self.calm = False
+        self.traffic = Traffic()
+
+    def attach(self, party: str, receive: Receive) -> None:
+        """Let a party hear what is for it: `cloud`, or a gateway or client by its place in the tree such as `g/gw-1`."""
+        self._receivers[party] = receive
+
+    def cut(self, party: str, until_ms: int) -> None:
+        """Cut a party off; nothing to or from it arrives."""
+        self._cut_until_ms[party] = max(until_ms, self._cut_until_ms.get(party, 0))
+
+    def is_cut(self, party: str) -> bool:
+        """Tell whether a party is cut off."""
+        return not self.calm and self._agenda.now_ms < self._cut_until_ms.get(party, 0)
+
+    def send(self, sender: str, topic: str, payload: bytes) -> None:
+        """Publish a message."""
+        self.traffic.sent += 1
+        self._keep(topic, payload)
+        if self.calm:
+            self._later(sender, topic, payload, CALM_DELAY_MS)
+            return
+        options, rng = self._options, self._rng
+        copies = 2 if rng.random() < options.duplication else 1
+        for _ in range(copies):
+            if self.is_cut(sender) or rng.random() < options.loss:
+                self.traffic.lost += 1
+                continue
+            if rng.random() < options.alterations:
+                self._later(sender, *self._altered(topic, payload), self._delay_ms())
+            else:
+                self._later(sender, topic, payload, self._delay_ms())
+
+    def send_again(self) -> None:
+        """Repeat something that was sent at any time before, perhaps as retained."""
+        if self._kept:
+            topic, payload = self._rng.choice(self._kept)
+            self._later("", topic, payload, self._delay_ms(), retained=self._rng.random() < 0.2)
+
+    def invent(self, payload: bytes) -> None:
+        """Send something of nobody's on the topic of a message that was."""
+        if self._kept:
+            topic, _ = self._rng.choice(self._kept)
+            self.traffic.spoilt += 1
+            self._later("", topic, payload, self._delay_ms())
+
+    def _keep(self, topic: str, payload: bytes) -> None:
+        if len(self._kept) < KEPT_MAX:
+            self._kept.append((topic, payload))
+        else:
+            self._kept[self._rng.randrange(KEPT_MAX)] = (topic, payload)
+
+    def _delay_ms(self) -> int:
+        top_ms = self._options.delay_ms_max
+        # Mostly swift, sometimes very late: that is what changes the order.
+        return self._rng.randint(1, top_ms if self._rng.random() < 0.3 else max(top_ms // 10, 5))
+
+    def _altered(self, topic: str, payload: bytes) -> tuple[str, bytes]:
+        self.traffic.spoilt += 1
+        rng = self._rng
+        match rng.randrange(4):
+            case 0:
+                spoilt = bytearray(payload)
+                spoilt[rng.randrange(len(spoilt))] ^= 1 << rng.randrange(8)
+                return topic, bytes(spoilt)
+            case 1:
+                return topic, payload[: rng.randrange(len(payload))]
+            case 2:
+                return topic, payload + rng.randbytes(1)
+            case _:
+                other, _ = rng.choice(self._kept)
+                same_road = other.split("/")[2:4] == topic.split("/")[2:4] and {other[-6:], topic[-6:]} <= {
+                    "urgent",
+                    "p/bulk",
+                }
+                return (topic, payload[:-1]) if other == topic or same_road else (other, payload)
+
+    def _later(self, sender: str, topic: str, payload: bytes, delay_ms: int, *, retained: bool = False) -> None:
+        def deliver() -> None:
+            receiver = _receiver(topic)
+            receive = self._receivers.get(receiver)
+            if receive is None or self.is_cut(receiver) or (sender and self.is_cut(sender)):
+                self.traffic.lost += 1
+                return
+            self.traffic.delivered += 1
+            receive(topic, payload, retained)
+
+        self._agenda.after(delay_ms, deliver)
+
+
+def _receiver(topic: str) -> str:
+    """Return who hears a topic of the tree `wp/1`."""
+    match topic.split("/"):
+        case ["wp", "1", "g", gateway, "down", _]:
+            return f"g/{gateway}"
+        case ["wp", "1", "c", client, "status"]:
+            return f"c/{client}"
+        case _:
+            return "cloud"
