@@ -87,12 +87,20 @@ class PostgresqlDatabase:
         except (OSError, sa.exc.InterfaceError, sa.exc.OperationalError) as error:
             raise UnavailableError(f"database: {str(error)[:200]}") from error
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if error.connection_invalidated or _passes(error):
                 raise UnavailableError(f"database: {str(error)[:200]}") from error
             raise
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+_PASSING_STATES = ("08", "40", "53", "57")
+"""Classes of SQLSTATE (PostgreSQL appendix A) after which the same may work: no connection, deadlock, full, shut down."""
+
+
+def _passes(error: DBAPIError) -> bool:
+    return str(getattr(error.orig, "sqlstate", None) or "").startswith(_PASSING_STATES)
 
 
 @asynccontextmanager

@@ -1,22 +1,24 @@
 """An integrator's client, written from docs/protocol.md alone: gmqtt, cbor2 and PyNaCl, nothing of Wattpost.
 
-Disconnects or reconnects a meter (or reads or pings it) and prints each status as a line of JSON, until the state is final.
+Disconnects, reconnects, reads or pings a meter, and prints each status as a line of JSON until the state is final.
 """
 
 # ruff: noqa: INP001, T201
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import json
 import secrets
 import ssl
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import cbor2
-import gmqtt
+import gmqtt  # type: ignore[import-untyped]
 from nacl.signing import SigningKey, VerifyKey
 
 FINAL = {"executed", "failed", "expired", "superseded", "refused"}
@@ -58,8 +60,8 @@ def open_status(sealed: bytes, address: list[str], cloud: VerifyKey) -> list[Any
     return list(status)
 
 
-async def main() -> None:
-    """Send one request, and again by a timer until it is answered; print what comes of it."""
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's arguments with the keys read; a key file's last word is the key as hex."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("host", "utility", "client", "key-seed-file", "cloud-key-file", "meter"):
         parser.add_argument(f"--{name}", required=True)
@@ -69,18 +71,26 @@ async def main() -> None:
     parser.add_argument("--valid-seconds", type=int, default=300)
     parser.add_argument("--ca-file", help="speak TLS, and trust this authority")
     arguments = parser.parse_args()
-    key = SigningKey(bytes.fromhex(Path(arguments.key_seed_file).read_text()))
-    cloud = VerifyKey(bytes.fromhex(Path(arguments.cloud_key_file).read_text()))
+    arguments.key = SigningKey(bytes.fromhex(Path(arguments.key_seed_file).read_text().split()[-1]))
+    arguments.cloud = VerifyKey(bytes.fromhex(Path(arguments.cloud_key_file).read_text().split()[-1]))
+    return arguments
+
+
+async def main(arguments: argparse.Namespace) -> int:
+    """Send one request, again by a timer, until its last status has come; return 0 if one came in time."""
     request_id, now_ms = secrets.token_bytes(16), time.time_ns() // 10**6
-    tree = f"{arguments.root}/c/{arguments.client}"
-    request = ["request", request_id, now_ms, now_ms + arguments.valid_seconds * 1000, [arguments.meter]]
-    request.append(EFFECTS[arguments.effect])
-    sealed = seal(request, ["wattpost", arguments.utility, "client-up", "request", arguments.client], key)
+    not_after_ms = now_ms + arguments.valid_seconds * 1000
+    request = ["request", request_id, now_ms, not_after_ms, [arguments.meter], EFFECTS[arguments.effect]]
+    up = ["wattpost", arguments.utility, "client-up", "request", arguments.client]
+    down = ["wattpost", arguments.utility, "client-down", "status", arguments.client]
+    sealed = seal(request, up, arguments.key)
+    printed: list[list[Any]] = []
     done = asyncio.Event()
 
     def on_message(_client: object, _topic: str, data: bytes, _qos: int, _properties: object) -> int:
-        status = open_status(data, ["wattpost", arguments.utility, "client-down", "status", arguments.client], cloud)
-        if status[:2] == ["status", request_id]:
+        status = open_status(data, down, arguments.cloud)
+        if status[:2] == ["status", request_id] and status not in printed:
+            printed.append(status)
             names = ("meter", "state", "at_ms", "detail", "relay_closed")
             print(json.dumps(dict(zip(names, status[3:], strict=True))), flush=True)
             if status[4] in FINAL:
@@ -89,14 +99,17 @@ async def main() -> None:
 
     client = gmqtt.Client(f"{arguments.client}-{request_id.hex()[:8]}")
     client.on_message = on_message
-    client.on_connect = lambda client, *_: client.subscribe(f"{tree}/status", qos=1)
+    client.on_connect = lambda client, *_: client.subscribe(f"{arguments.root}/c/{arguments.client}/status", qos=1)
     tls = ssl.create_default_context(cafile=arguments.ca_file) if arguments.ca_file else False
     await client.connect(arguments.host, arguments.port, ssl=tls)
-    while not done.is_set():
-        client.publish(f"{tree}/request", sealed, qos=1)  # the same bytes: it runs once, however often it is sent
-        await asyncio.wait([asyncio.create_task(done.wait())], timeout=RESEND_SECONDS)
+    while not done.is_set() and time.time_ns() // 10**6 < not_after_ms + 60_000:
+        # The same bytes: it runs once, however often it is sent, and each time the cloud says how it stands.
+        client.publish(f"{arguments.root}/c/{arguments.client}/request", sealed, qos=1)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(done.wait(), RESEND_SECONDS)
     await client.disconnect()
+    return 0 if done.is_set() else 1
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(asyncio.run(main(parse_arguments())))

@@ -181,7 +181,7 @@ class SqliteStore:
         return int(cursor.rowcount)
 
     def used_bytes(self) -> int:
-        return self._used_bytes
+        return int(self._used_bytes)
 
     def drop_acknowledged(self, bytes_wanted: int) -> int:
         return self._drop("state = 'committed'", bytes_wanted)

@@ -4,11 +4,13 @@ Nothing that is handed to it is promised to arrive; what does arrive keeps its t
 """
 
 import random
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tests.simulation.agenda import Agenda
 from tests.simulation.options import Options
+from wire.topics import TopicTree
 
 KEPT_MAX = 400
 """Messages remembered to be sent again."""
@@ -25,16 +27,17 @@ class Traffic:
     sent: int = 0
     lost: int = 0
     delivered: int = 0
-    spoilt: int = 0
-    """Messages whose bytes or topic were altered, or that a stranger sent."""
+    spoilt: Counter[str] = field(default_factory=Counter)
+    """What was delivered to each party that was altered, on a wrong topic, retained, or from a stranger."""
 
 
 class Network:
     """Carries messages between parties by the first two levels of their topics."""
 
-    def __init__(self, agenda: Agenda, options: Options) -> None:
+    def __init__(self, agenda: Agenda, options: Options, tree: TopicTree) -> None:
         self._agenda = agenda
         self._options = options
+        self._tree = tree
         self._rng = random.Random(f"network {options.seed}")
         self._receivers: dict[str, Receive] = {}
         self._cut_until_ms: dict[str, int] = {}
@@ -68,7 +71,7 @@ class Network:
                 self.traffic.lost += 1
                 continue
             if rng.random() < options.alterations:
-                self._later(sender, *self._altered(topic, payload), self._delay_ms())
+                self._later(sender, *self._altered(topic, payload), self._delay_ms(), spoilt=True)
             else:
                 self._later(sender, topic, payload, self._delay_ms())
 
@@ -82,8 +85,7 @@ class Network:
         """Send something of nobody's on the topic of a message that was."""
         if self._kept:
             topic, _ = self._rng.choice(self._kept)
-            self.traffic.spoilt += 1
-            self._later("", topic, payload, self._delay_ms())
+            self._later("", topic, payload, self._delay_ms(), spoilt=True)
 
     def _keep(self, topic: str, payload: bytes) -> None:
         if len(self._kept) < KEPT_MAX:
@@ -97,7 +99,6 @@ class Network:
         return self._rng.randint(1, top_ms if self._rng.random() < 0.3 else max(top_ms // 10, 5))
 
     def _altered(self, topic: str, payload: bytes) -> tuple[str, bytes]:
-        self.traffic.spoilt += 1
         rng = self._rng
         match rng.randrange(4):
             case 0:
@@ -110,13 +111,19 @@ class Network:
                 return topic, payload + rng.randbytes(1)
             case _:
                 other, _ = rng.choice(self._kept)
-                same_road = other.split("/")[2:4] == topic.split("/")[2:4] and {other[-6:], topic[-6:]} <= {
-                    "urgent",
-                    "p/bulk",
-                }
-                return (topic, payload[:-1]) if other == topic or same_road else (other, payload)
+                same_road = self._tree.parse(other) == self._tree.parse(topic)
+                return (topic, payload[:-1]) if same_road else (other, payload)
 
-    def _later(self, sender: str, topic: str, payload: bytes, delay_ms: int, *, retained: bool = False) -> None:
+    def _later(
+        self,
+        sender: str,
+        topic: str,
+        payload: bytes,
+        delay_ms: int,
+        *,
+        retained: bool = False,
+        spoilt: bool = False,
+    ) -> None:
         def deliver() -> None:
             receiver = _receiver(topic)
             receive = self._receivers.get(receiver)
@@ -124,6 +131,8 @@ class Network:
                 self.traffic.lost += 1
                 return
             self.traffic.delivered += 1
+            if spoilt or (retained and receiver == "cloud"):
+                self.traffic.spoilt[receiver] += 1
             receive(topic, payload, retained)
 
         self._agenda.after(delay_ms, deliver)

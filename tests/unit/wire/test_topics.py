@@ -33,7 +33,8 @@ def test_every_topic_of_a_client_stands_for_its_address(client: str) -> None:
 )
 def test_any_text_is_a_topic_or_a_bad_topic(topic: str) -> None:
     with contextlib.suppress(MalformedError):
-        assert topic.split("/")[3] == TREE.parse(topic).party
+        party = TREE.parse(topic).party
+        assert topic.split("/")[3] == party
 
 
 def test_a_root_of_another_depth_works_alike() -> None:

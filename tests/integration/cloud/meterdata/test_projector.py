@@ -17,6 +17,7 @@ from cloud.meterdata.adapters.clocks import reread_gateway
 from cloud.meterdata.adapters.projector import follow, project, project_all
 from cloud.meterdata.core.meter_day import Counts
 from cloud.meterdata.core.utc import DAY_MS
+from tests.rig.postgres import PostgresServer
 from tests.rig.reporting import ENERGY, MINUTES_15_MS, UTILITY, VOLTAGE, Reporter, assign, commit_batches
 from wire.readings import Readings, to_rows
 
@@ -310,24 +311,44 @@ async def test_the_loop_projects_on_notice_and_tells_those_behind(database: Data
 
 
 async def test_a_transaction_that_commits_late_is_not_passed_over(postgres_url: str) -> None:
-    gateway = Reporter("gw1")
-    block = gateway.readings("m1", {0: (1, 2)})
+    slow_gateway, fast_gateway = Reporter("gw1"), Reporter("gw2")
+    slow_block, fast_block = slow_gateway.readings("m1", {0: (1, 2)}), fast_gateway.readings("m2", {0: (3, 4)})
     engine = create_async_engine(postgres_url)
     async with open_database(postgres_url) as database:
         await database.transact(schema.metadata.create_all)
-        await allow(database, m1="gw1")
+        await allow(database, m1="gw1", m2="gw2")
         async with engine.connect() as slow, engine.connect() as fast:
             # The slow one takes the lower id and is overtaken.
-            await slow.run_sync(commit_batches, gateway.batch(block))
-            await fast.run_sync(commit_batches, gateway.batch(gateway.clock(0, MIDNIGHT)))
+            await slow.run_sync(commit_batches, slow_gateway.batch(slow_gateway.clock(0, MIDNIGHT), slow_block))
+            await fast.run_sync(commit_batches, fast_gateway.batch(fast_gateway.clock(0, MIDNIGHT), fast_block))
             await fast.commit()
-            held_back = await database.transact(project)
+            overtaken = await database.transact(project)
             await slow.commit()
         await engine.dispose()
         await project_everything(database)
 
-        assert held_back.message_count == 0
-        assert await known(database, "m1") == produced(block, MIDNIGHT)
+        assert overtaken.message_count == 0
+        assert await known(database, "m1", "m2") == produced(slow_block, MIDNIGHT) | produced(fast_block, MIDNIGHT)
+
+
+async def test_the_loop_survives_a_database_that_goes_away(own_postgres: PostgresServer) -> None:
+    gateway = Reporter("gw1")
+    notice, projected = asyncio.Event(), asyncio.Event()
+    async with open_database(own_postgres.url(own_postgres.create_database())) as database:
+        await database.transact(schema.metadata.create_all)
+        await allow(database, m1="gw1")
+        async with asyncio.TaskGroup() as group, asyncio.timeout(60):
+            task = group.create_task(follow(database, notice=notice, rng=Random(1), projected=projected.set))
+            await commit(database, gateway.batch(gateway.clock(0, MIDNIGHT), gateway.readings("m1", {0: (1, 2)})))
+            await projected.wait()
+            projected.clear()
+            await asyncio.to_thread(own_postgres.kill)
+            notice.set()
+            await asyncio.to_thread(own_postgres.start)
+            await commit(database, gateway.batch(gateway.readings("m1", {5: (3, 4)})))
+            await projected.wait()
+            task.cancel()
+        assert len(await known(database, "m1")) == 4
 
 
 async def test_two_projectors_at_once_take_turns_and_lose_nothing(postgres_url: str) -> None:

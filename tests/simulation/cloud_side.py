@@ -1,0 +1,298 @@
+"""The cloud as processes: the real intake and desk over a real database file, several handlers sharing the work.
+
+The shells are coroutines that wait for nothing but the database; over one that answers at once they run to their end in one
+step, so no event loop is needed. A handler can die before a transaction, before its commit, or before it could act on it.
+"""
+
+import random
+import sqlite3
+from collections.abc import Callable, Coroutine
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from cloud import schema
+from cloud.commands.adapters.desk import Desk
+from cloud.database import sqlite_engine
+from cloud.effects import Publish
+from cloud.epoch import raise_epoch
+from cloud.headend.adapters.intake import Intake
+from cloud.keys import register_key
+from cloud.registry import Registry
+from tests.simulation.agenda import ORIGIN_MS, Agenda
+from tests.simulation.disk import Disk, Image
+from tests.simulation.network import Network
+from tests.simulation.options import Options
+from tests.simulation.parties import TREE, UTILITY, client_names, cloud_keys, gateway_names, key_of
+from wire.keys import Purpose
+from wire.runtime.errors import UnavailableError
+from wire.runtime.mqtt import Message
+
+T = TypeVar("T")
+
+
+class HandlerDiedError(Exception):
+    """Raised where a handler is killed."""
+
+
+class Death(Enum):
+    """Where in its next transaction a handler dies."""
+
+    BEFORE = 0
+    WITHIN = 1
+    COMMITTED = 2
+    AWAY = 3
+    """It lives, but the database does not answer."""
+
+
+class CloudClock:
+    """The clock of the cloud's machines."""
+
+    def __init__(self, agenda: Agenda) -> None:
+        self._agenda = agenda
+        self.offset_ms = 0
+
+    def monotonic_ms(self) -> int:
+        return self._agenda.now_ms
+
+    def tick_ms(self) -> int:
+        return self._agenda.now_ms
+
+    def wall_ms(self) -> int:
+        return ORIGIN_MS + self._agenda.now_ms + self.offset_ms
+
+
+class OneStepDatabase:
+    """The database as the shells see it, answering at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.engine = sqlite_engine(f"sqlite:///{path}")
+        self.death: Death | None = None
+
+    async def transact(self, work: Callable[[sa.Connection], T], /) -> T:
+        death, self.death = self.death, None
+        if death is Death.AWAY:
+            raise UnavailableError("the database is away")
+        if death is Death.BEFORE:
+            raise HandlerDiedError
+        with self.engine.begin() as connection:
+            result = work(connection)
+            if death is Death.WITHIN:
+                raise HandlerDiedError
+        if death is Death.COMMITTED:
+            raise HandlerDiedError
+        return result
+
+
+def in_one_step(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    raise AssertionError("it waited")
+
+
+_template: dict[int, bytes] = {}
+
+
+def _empty_database() -> bytes:
+    """Return a database file with all tables and keys, made once."""
+    if not _template:
+        connection = sqlite3.connect(":memory:")
+        engine = sa.create_engine("sqlite://", creator=lambda: connection)
+        with engine.begin() as open_connection:
+            schema.metadata.create_all(open_connection)
+            keys = [key_of(Purpose.GATEWAY, name) for name in gateway_names(9)]
+            keys += [key_of(Purpose.INTEGRATOR, name) for name in client_names(9)]
+            for key in keys:
+                register_key(open_connection, UTILITY, key.public)
+        _template[0] = connection.serialize()
+        engine.dispose()
+        connection.close()
+    return _template[0]
+
+
+class Cloud:
+    """All of the cloud."""
+
+    intake_class = Intake
+    desk_class = Desk
+
+    def __init__(self, agenda: Agenda, network: Network, options: Options, folder: Path) -> None:
+        self.clock = CloudClock(agenda)
+        self.disk = Disk(folder, "cloud")
+        self.disk.path.write_bytes(_empty_database())
+        self.epoch_announced = 1
+        self.was_set_back = False
+        self.lost_entries: set[bytes] = set()
+        """Digests of account entries that a backup did not hold."""
+        self.told: set[tuple[bytes, str]] = set()
+        """Command and state of every status handed out."""
+        self.restarts = 0
+        self._agenda = agenda
+        self._network = network
+        self._options = options
+        self._rng = random.Random(f"cloud {options.seed}")
+        self._inboxes: list[list[Message]] = [[] for _ in range(options.handlers)]
+        self._dispatch_at_ms: int | None = None
+        self._number = 0
+        self._open()
+        network.attach("cloud", self._receive)
+
+    def _open(self) -> None:
+        self.database = OneStepDatabase(self.disk.path)
+        self._handlers = [self._handler() for _ in range(self._options.handlers)]
+        self._desk = self.desk_class(
+            self.database,
+            tree=TREE,
+            keys=cloud_keys(),
+            clock=self.clock,
+            timer=self.clock,
+            on_issued=self.wake,
+        )
+        self.looking = sqlite3.connect(self.disk.path, isolation_level=None)
+
+    def _handler(self) -> Intake:
+        registry = Registry(self.database, UTILITY, self.clock)
+        return self.intake_class(
+            self.database,
+            tree=TREE,
+            registry=registry,
+            key=cloud_keys().ack,
+            clock=self.clock,
+            on_committed=self.wake,
+        )
+
+    def transact(self, work: Callable[[sa.Connection], T]) -> T:
+        """Do something in the database that cannot fail: the world's own doing."""
+        with self.database.engine.begin() as connection:
+            return work(connection)
+
+    # ---- faults ------------------------------------------------------------------------------------------------------
+
+    def crash_soon(self) -> None:
+        """Kill whatever handler works next."""
+        self.database.death = self._rng.choice(list(Death))
+
+    def step_clock(self) -> None:
+        """Somebody sets the cloud's clock."""
+        self.clock.offset_ms = self._rng.choice([0, self._rng.randint(-600_000, 600_000)])
+
+    def copy(self) -> Image:
+        """Return a backup."""
+        return self.disk.image()
+
+    def set_back(self, image: Image) -> None:
+        """Go on from a backup, in a new epoch."""
+        before = self._entries()
+        self.close()
+        self.disk.set_back(image)
+        for inbox in self._inboxes:
+            inbox.clear()
+        self._open()
+        self.lost_entries |= before - self._entries()
+        self.epoch_announced = self.transact(lambda connection: raise_epoch(connection, beyond=self.epoch_announced))
+        self.was_set_back = True
+        self.wake()
+
+    def calm_down(self) -> None:
+        """From now on nothing fails here."""
+        self.database.death = None
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.looking.close()
+        self.database.engine.dispose()
+
+    def _entries(self) -> set[bytes]:
+        return {digest for (digest,) in self.looking.execute("SELECT digest FROM entry")}
+
+    # ---- the shells --------------------------------------------------------------------------------------------------
+
+    def _receive(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
+        self._number += 1
+        message = Message(
+            topic=topic,
+            payload=payload,
+            qos=1,
+            retain=retained,
+            duplicate=False,
+            sequence=self._number,
+            packet_id=1,
+        )
+        place = self._rng.randrange(len(self._inboxes))
+        self._inboxes[place].append(message)
+        self._agenda.after(self._rng.randint(0, 100), lambda: self._handle(place))
+
+    def _handle(self, place: int) -> None:
+        inbox = self._inboxes[place]
+        group = inbox[: self._options.group_max]
+        if not group:
+            return
+        requests = [message for message in group if message.topic.endswith("/request")]
+        facts = [message for message in group if not message.topic.endswith("/request")]
+        handler = self._handlers[place]
+        try:
+            if facts:
+                for effect in in_one_step(handler.handle(facts)):
+                    self._publish(effect)
+            if requests:
+                in_one_step(self._desk.take_requests(in_one_step(handler.judge(requests))))
+        except UnavailableError:
+            self._agenda.after(500, lambda: self._handle(place))
+            return
+        except HandlerDiedError:
+            self._die(place)
+            return
+        del inbox[: len(group)]
+        if inbox:
+            self._handle(place)
+
+    def _die(self, place: int) -> None:
+        """A handler is killed; the broker may give its messages to another, or forget them."""
+        self.restarts += 1
+        self._handlers[place] = self._handler()
+        if self._rng.random() < 0.5:
+            self._inboxes[place].clear()
+        self.wake()
+
+    def wake(self) -> None:
+        self._dispatch_soon(self._rng.randint(0, 300))
+
+    def _dispatch_soon(self, delay_ms: int) -> None:
+        at_ms = self._agenda.now_ms + delay_ms
+        if self._dispatch_at_ms is None or at_ms < self._dispatch_at_ms:
+            self._dispatch_at_ms = at_ms
+            self._agenda.at(at_ms, self._on_dispatch)
+
+    def _on_dispatch(self) -> None:
+        if self._dispatch_at_ms != self._agenda.now_ms:
+            return
+        self._dispatch_at_ms = None
+        try:
+            self._dispatch()
+        except (UnavailableError, HandlerDiedError):
+            self._dispatch_soon(1_000)
+            return
+        due = self.looking.execute(
+            "SELECT min(due) FROM (SELECT min(due_at_ms) AS due FROM command UNION ALL"
+            " SELECT min(due_at_ms) FROM down_fact WHERE held_at_ms IS NULL)"
+        ).fetchone()[0]
+        if due is not None:
+            self._dispatch_soon(max(due - self.clock.wall_ms(), self._options.duration_ms // 400, 200))
+
+    def _dispatch(self) -> None:
+        while in_one_step(self._desk.follow()):
+            pass
+        for effect in in_one_step(self._desk.due()):
+            self._publish(effect)
+        for number, status in in_one_step(self._desk.statuses()):
+            self._publish(status)
+            in_one_step(self._desk.told([number]))
+
+    def _publish(self, effect: Publish) -> None:
+        self._network.send("cloud", effect.topic, effect.sealed)
