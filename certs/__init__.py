@@ -1,0 +1,1 @@
+"""The certificate authority for development and small sites: to come."""

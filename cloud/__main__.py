@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from cloud.broker.running import RunningBroker
 from cloud.config import TEMPLATE, Config, load_config
 from cloud.database import open_database
+from cloud.meterdata.adapters.terminal import make_commands
 from wire.runtime.clock import clock_from_text
 from wire.runtime.errors import ConfigError, UnavailableError
 from wire.runtime.logging import set_up_logging
@@ -329,7 +330,13 @@ def ask(context: click.Context, file: Path) -> None:
     context.obj = load_config(file)
 
 
-for _command in make_commands(lambda: click.get_current_context().find_object(Config)):
+def _asked_database() -> str:
+    config = click.get_current_context().find_object(Config)
+    assert config is not None, "the group loads it"
+    return config.database
+
+
+for _command in make_commands(_asked_database):
     ask.add_command(_command)
 
 

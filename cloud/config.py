@@ -70,6 +70,10 @@ run = "auto"                                     # start Mosquitto, or amqtt whe
 host = "127.0.0.1"
 port = 1883
 state_folder = "var/broker"
+# [broker.tls]                                   # of a broker that runs elsewhere; PEM files
+# cafile = "ca.crt"
+# certfile = "cloud.crt"
+# keyfile = "cloud.key"
 
 # [influx]                                       # the copy for looking at; leave out for none
 # url = "http://127.0.0.1:8086"

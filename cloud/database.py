@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -36,6 +37,9 @@ class Database(Protocol):
 
 def sqlite_engine(url: str) -> sa.Engine:
     """Return an engine whose transactions take the write lock at once and survive a power cut once committed."""
+    file = sa.make_url(url).database
+    if file and file != ":memory:":
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url, connect_args={"check_same_thread": False})
 
     @sa.event.listens_for(engine, "connect")
@@ -96,7 +100,7 @@ class PostgresqlDatabase:
 
 
 _PASSING_STATES = ("08", "40", "53", "57")
-"""Classes of SQLSTATE (PostgreSQL appendix A) after which the same may work: no connection, deadlock, full, shut down."""
+"""Classes of SQLSTATE (PostgreSQL appendix A) after which the same may work: connection, deadlock, load, shutdown."""
 
 
 def _passes(error: DBAPIError) -> bool:

@@ -1,0 +1,1 @@
+"""DLMS/COSEM, sans-IO: to come."""

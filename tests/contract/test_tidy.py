@@ -92,6 +92,8 @@ def test_the_top_level_of_the_tree_stays_as_it_is() -> None:
 def test_functions_fit_a_screen() -> None:
     offenders = []
     for path in modules():
+        if "versions" in path.parts:
+            continue  # a migration is a list of tables
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
                 length = node.end_lineno - node.lineno + 1

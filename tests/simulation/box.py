@@ -96,6 +96,7 @@ class Box:
             self._transact([], start=True)
         except PowerCutError:
             self._die()
+        if self._store is None:
             return
         self._set_timer()
         self._guarded(self._rng.randint(10, 2_000), self.reconnect)
@@ -131,6 +132,10 @@ class Box:
             self._store.cut_at_step = None
         self.start()
         self.reconnect()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._stop()
 
     def _drawn_offset_ms(self) -> int:
         if not self._options.wrong_clock or self._network.calm:
@@ -339,7 +344,7 @@ class Box:
             if not drive.closed and not standing:
                 self.violations.append(f"{self.name} opened the relay of {drive.meter} without a hold")
             closed = self.site.drive(drive.meter, closed=drive.closed)
-        self.submit(lambda station, now: station.on_relay_driven(drive, closed, now))
+        self.submit(lambda station, now: station.on_relay_driven(drive, closed=closed, now=now))
 
     def _read(self, demand: DemandRead) -> None:
         values = self.site.read_on_demand(demand.meter)

@@ -26,7 +26,9 @@ from tests.simulation.disk import Disk, Image
 from tests.simulation.network import Network
 from tests.simulation.options import Options
 from tests.simulation.parties import TREE, UTILITY, client_names, cloud_keys, gateway_names, key_of
+from wire import codec
 from wire.keys import Purpose
+from wire.messages import Status
 from wire.runtime.errors import UnavailableError
 from wire.runtime.mqtt import Message
 
@@ -129,9 +131,9 @@ class Cloud:
         self.epoch_announced = 1
         self.was_set_back = False
         self.lost_entries: set[bytes] = set()
-        """Digests of account entries that a backup did not hold."""
-        self.told: set[tuple[bytes, str]] = set()
-        """Command and state of every status handed out."""
+        """Digests of account entries that the cloud issued and a backup did not hold."""
+        self.told: list[Status] = []
+        """Every status handed to the broker."""
         self.restarts = 0
         self._agenda = agenda
         self._network = network
@@ -209,7 +211,7 @@ class Cloud:
         self.database.engine.dispose()
 
     def _entries(self) -> set[bytes]:
-        return {digest for (digest,) in self.looking.execute("SELECT digest FROM entry")}
+        return {digest for (digest,) in self.looking.execute("SELECT digest FROM entry WHERE gateway IS NULL")}
 
     # ---- the shells --------------------------------------------------------------------------------------------------
 
@@ -292,6 +294,7 @@ class Cloud:
             self._publish(effect)
         for number, status in in_one_step(self._desk.statuses()):
             self._publish(status)
+            self.told.append(codec.decode_message(codec.decode_strict(status.sealed[1:])[2], Status))
             in_one_step(self._desk.told([number]))
 
     def _publish(self, effect: Publish) -> None:

@@ -2,15 +2,17 @@
 
 import random
 
+import sqlalchemy as sa
+
 from cloud import schema
 from cloud.database import upsert
 from cloud.prepaid.adapters.accounts import NewAccount, credit, open_account, set_tariff
 from prepay.entries import Tariff
 from tests.simulation.agenda import Agenda
 from tests.simulation.cloud_side import Cloud
-from tests.simulation.network import Network
+from tests.simulation.network import Network, Receive
 from tests.simulation.options import Options
-from tests.simulation.parties import TREE, UTILITY, client_names, key_of
+from tests.simulation.parties import TREE, UTILITY, client_names, key_of, trusted
 from tests.simulation.site import RATED_POWER_W
 from wire import codec
 from wire.address import Address, Direction, Kind
@@ -24,12 +26,10 @@ from wire.messages import (
     Read,
     Reconnect,
     Request,
-    State,
     Status,
     open_message,
     seal_message,
 )
-from tests.simulation.parties import trusted
 
 
 class People:
@@ -54,10 +54,7 @@ class People:
         """Register clients, meters and accounts, before anything can go wrong."""
         self._cloud.transact(self._settle)
 
-    def _settle(self, connection: object) -> None:
-        import sqlalchemy as sa
-
-        assert isinstance(connection, sa.Connection)
+    def _settle(self, connection: sa.Connection) -> None:
         now_ms = self._cloud.clock.wall_ms()
         effects = "disconnect,reconnect,limit,read,ping"
         upsert(
@@ -76,25 +73,15 @@ class People:
                 new = NewAccount(
                     name=account,
                     meter=meter,
-                    gateway=gateway,
                     currency="INR",
                     exponent=2,
-                    tariff_class="home",
+                    price=f"{self._rng.randint(1, 9)}.{self._rng.randint(0, 9999)}",
                     opening_wh=0,
                     rated_power_w=RATED_POWER_W,
                     emergency_minor=self._rng.choice([0, 0, 50]),
                     low_minor=self._rng.choice([0, 100]),
                 )
                 open_account(connection, UTILITY, new, now_ms=now_ms)
-                tariff = Tariff(
-                    id=self._rng.randbytes(16),
-                    scope="home",
-                    predecessor=b"",
-                    price=self._rng.randint(100, 1_000),
-                    price_digits=0,
-                    effective_from_ms=now_ms,
-                )
-                set_tariff(connection, UTILITY, account, tariff, now_ms=now_ms)
                 credit(
                     connection,
                     UTILITY,
@@ -106,8 +93,8 @@ class People:
                 if number == 0 and self._rng.random() < 0.3:
                     later = Tariff(
                         id=self._rng.randbytes(16),
-                        scope="home",
-                        predecessor=tariff.id,
+                        scope=account,
+                        predecessor=self._rng.randbytes(16),
                         price=self._rng.randint(0, 3_000),
                         price_digits=0,
                         effective_from_ms=now_ms + self._rng.randrange(self._options.duration_ms),
@@ -180,7 +167,7 @@ class People:
             ]
         )
 
-    def _hearing(self, client: str):  # type: ignore[no-untyped-def]
+    def _hearing(self, client: str) -> Receive:
         address = Address(UTILITY, Direction.CLIENT_DOWN, Kind.STATUS, client)
 
         def receive(topic: str, payload: bytes, retained: bool) -> None:  # noqa: ARG001, FBT001

@@ -26,6 +26,7 @@ class Desk:
         keys: The cloud's signing keys.
         clock: UTC, which deadlines are judged by.
         on_issued: Called after requests were recorded.
+        timer: Real time, which repeating goes by; the machine's own clock if none is given.
     """
 
     def __init__(
@@ -36,12 +37,13 @@ class Desk:
         keys: CloudKeys,
         clock: Clock,
         on_issued: Callable[[], None],
+        timer: Clock | None = None,
     ) -> None:
         self._database = database
         self._tree = tree
         self._keys = keys
         self._clock = clock
-        self._timer = SystemClock()
+        self._timer = timer if timer is not None else SystemClock()
         self._on_issued = on_issued
 
     async def take_requests(self, judged: Sequence[Admitted | Refused]) -> None:

@@ -1,6 +1,7 @@
 """Messages with their rows placed by the clocks and assignments in the database: what followers of readings share."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -23,26 +24,37 @@ class BootKey(NamedTuple):
     boot: bytes
 
 
-def placements(connection: sa.Connection, messages: Sequence[tuple[Followed, Stated]]) -> list[Placement]:
-    """Return what becomes of the rows of each message, by what is known now."""
-    boots = {BootKey(message.utility, message.gateway, boot) for message, stated in messages for boot in stated.spans()}
-    clocks = timelines(connection, boots)
-    meters: dict[str, set[str]] = {}
-    for message, stated in messages:
-        meters.setdefault(message.utility, set()).update(stated.meters())
-    tenures = {utility: _tenures(connection, utility, names) for utility, names in meters.items()}
-    return [
-        place(
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The clocks and assignments that some messages are placed by."""
+
+    clocks: dict[BootKey, Timeline]
+    tenures: dict[str, dict[str, list[Tenure]]]
+    """By utility and meter."""
+
+    def place(self, message: Followed, stated: Stated) -> Placement:
+        """Return what becomes of the rows of one of the messages."""
+        boots = {block.boot for block in stated.blocks}
+        found = {boot: self.clocks.get(BootKey(message.utility, message.gateway, boot)) for boot in boots}
+        return place(
             stated,
             gateway=message.gateway,
             message=message.id,
-            timelines={
-                key.boot: timeline for key, timeline in clocks.items() if key[:2] == (message.utility, message.gateway)
-            },
-            tenures=tenures[message.utility],
+            timelines={boot: timeline for boot, timeline in found.items() if timeline is not None},
+            tenures=self.tenures[message.utility],
         )
-        for message, stated in messages
-    ]
+
+
+def known_of(connection: sa.Connection, messages: Sequence[tuple[Followed, Stated]]) -> Known:
+    """Return what is known now of the boots and meters that messages speak of."""
+    boots = {BootKey(message.utility, message.gateway, boot) for message, stated in messages for boot in stated.spans()}
+    meters: dict[str, set[str]] = {}
+    for message, stated in messages:
+        meters.setdefault(message.utility, set()).update(stated.meters())
+    return Known(
+        timelines(connection, boots),
+        {utility: _tenures(connection, utility, names) for utility, names in meters.items()},
+    )
 
 
 def timelines(connection: sa.Connection, boots: Iterable[BootKey]) -> dict[BootKey, Timeline]:

@@ -18,7 +18,7 @@ from cloud.database import Database, upsert
 from cloud.following import Followed, advance, facts_in, keep_following, next_messages
 from cloud.meterdata.adapters.clocks import DAYS_FOLLOWER, learn_clocks, record_spans, record_waiting
 from cloud.meterdata.adapters.days import DayKey, OpenDays
-from cloud.meterdata.adapters.placement import placements
+from cloud.meterdata.adapters.placement import known_of
 from cloud.meterdata.adapters.rereads import Reread, next_reread, settle_reread
 from cloud.meterdata.core.placing import PlacedRow, Placement, Stated, stated_in
 from cloud.meterdata.core.utc import day_of
@@ -26,7 +26,8 @@ from wire.errors import WireError
 
 MESSAGES_PER_STEP_MAX = 32
 METERS_PER_STEP_MAX = 512
-"""A step ends with the message that reaches this many meters: on SQLite the head-end waits for it."""
+ROWS_PER_STEP_MAX = 2_048
+"""A step ends with the message that reaches either bound: on SQLite the head-end waits for it."""
 
 _log = structlog.get_logger()
 
@@ -96,11 +97,13 @@ async def follow(database: Database, *, notice: Event, rng: Random, projected: C
 def _take_new(connection: sa.Connection, messages_max: int) -> list[tuple[Followed, Stated]]:
     taken: list[tuple[Followed, Stated]] = []
     meters: set[tuple[str, str]] = set()
+    row_count = 0
     for message in next_messages(connection, DAYS_FOLLOWER, count_max=messages_max):
         stated = _read(connection, message)
         taken.append((message, stated))
         meters.update((message.utility, meter) for meter in stated.meters())
-        if len(meters) >= METERS_PER_STEP_MAX:
+        row_count += sum(len(block.rows) for block in stated.blocks)
+        if len(meters) >= METERS_PER_STEP_MAX or row_count >= ROWS_PER_STEP_MAX:
             break
     return taken
 
@@ -118,7 +121,8 @@ def _read(connection: sa.Connection, message: Followed) -> Stated:
 def _project_new(connection: sa.Connection, new: list[tuple[Followed, Stated]]) -> list[Placement]:
     learn_clocks(connection, new)
     record_spans(connection, new)
-    found = placements(connection, new)
+    known = known_of(connection, new)
+    found = [known.place(message, stated) for message, stated in new]
     rows = [
         (message.utility, row) for (message, _), placement in zip(new, found, strict=True) for row in placement.placed
     ]
@@ -137,7 +141,8 @@ def _project_new(connection: sa.Connection, new: list[tuple[Followed, Stated]]) 
 def _move(connection: sa.Connection, reread: Reread) -> None:
     """Place the rows of a piece anew, and remove them from where they lay before."""
     messages = [(message, _read(connection, message)) for message in reread.messages]
-    found = placements(connection, messages)
+    known = known_of(connection, messages)
+    found = [known.place(message, stated) for message, stated in messages]
     days = OpenDays(connection, _touched(reread, found))
     for (message, _), placement in zip(messages, found, strict=True):
         _remove_refused(reread, days, placement)

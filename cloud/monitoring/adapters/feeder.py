@@ -8,6 +8,7 @@ at least once, and writing it again changes nothing.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -18,9 +19,9 @@ from cloud import schema
 from cloud.database import Database
 from cloud.following import Followed, advance, facts_in, keep_following, next_messages
 from cloud.meterdata.adapters.clocks import DAYS_FOLLOWER, POINTS_FOLLOWER
-from cloud.meterdata.adapters.placement import BootKey, placements, timelines
+from cloud.meterdata.adapters.placement import BootKey, Known, known_of
 from cloud.meterdata.adapters.rereads import Reread, next_reread, settle_reread
-from cloud.meterdata.core.placing import Stated, stated_in
+from cloud.meterdata.core.placing import Stamped, Stated, stated_in
 from cloud.meterdata.core.utc import is_plausible
 from cloud.monitoring.core.lines import in_batches, reading_lines, stamped_line
 from cloud.monitoring.ports import LineWriter, RefusedLinesError
@@ -34,16 +35,23 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
-    """A piece of work: lines, and what they were made of."""
+class Taken:
+    """Messages to make points of."""
 
-    lines: list[str]
-    last: Followed | None
-    """The last message they come from."""
+    new: list[Followed]
+    """The next ones."""
     reread: Reread | None
+    """A piece of what is to be read again."""
 
     def __bool__(self) -> bool:
-        return self.last is not None or self.reread is not None
+        return bool(self.new) or self.reread is not None
+
+    def messages(self) -> list[Followed]:
+        """Return all of them."""
+        return [*self.new, *(self.reread.messages if self.reread else ())]
+
+
+Read = list[tuple[Followed, Stated]]
 
 
 @dataclass(slots=True)
@@ -56,22 +64,52 @@ class Delivered:
     """What the server said of the first that it did not take."""
 
 
-def next_points(connection: sa.Connection, *, messages_max: int = MESSAGES_PER_STEP_MAX) -> Points:
-    """Return the lines of the next messages, and of a piece of what is to be read again."""
+def take(connection: sa.Connection, *, messages_max: int = MESSAGES_PER_STEP_MAX) -> Taken:
+    """Return the next messages, none ahead of the projector, and a piece of what is to be read again."""
     new = next_messages(connection, POINTS_FOLLOWER, count_max=messages_max, behind=DAYS_FOLLOWER)
-    lines = _lines_of(connection, new, None)
-    reread = next_reread(connection, POINTS_FOLLOWER, count_max=messages_max)
-    if reread is not None:
-        lines += _lines_of(connection, reread.messages, reread)
-    return Points(lines, new[-1] if new else None, reread)
+    return Taken(new, next_reread(connection, POINTS_FOLLOWER, count_max=messages_max))
 
 
-def settle(connection: sa.Connection, points: Points) -> None:
+def read(messages: Sequence[Followed]) -> Read:
+    """Return what messages state; one that cannot be read is left out, as the projector has written down."""
+    found: Read = []
+    for message in messages:
+        with suppress(WireError):
+            found.append((message, stated_in(facts_in(message))))
+    return found
+
+
+def lines_of(taken: Taken, messages: Read, known: Known) -> list[str]:
+    """Return the lines of messages, by what is known of their clocks and meters.
+
+    Args:
+        taken: Where the messages come from.
+        messages: All of it, read.
+        known: Looked up after they were taken; what becomes known later is asked for as a reread.
+    """
+    new = {message.id for message in taken.new}
+    lines: list[str] = []
+    for message, stated in messages:
+        reread = None if message.id in new else taken.reread
+        rows = known.place(message, stated).placed
+        if reread is not None:
+            rows = [item for item in rows if reread.covers(item.row.source.boot, item.row.tick_ms)]
+        lines += reading_lines(message.utility, rows)
+        lines += (
+            stamped_line(message.utility, message.gateway, fact, utc_ms=utc_ms)
+            for fact in stated.stamped
+            if (reread is None or reread.covers(fact.boot, fact.tick_ms))
+            and (utc_ms := _utc_of(message, fact, known)) is not None
+        )
+    return lines
+
+
+def settle(connection: sa.Connection, taken: Taken) -> None:
     """Record that the lines were written."""
-    if points.last is not None:
-        advance(connection, POINTS_FOLLOWER, tx=points.last.tx, message=points.last.id)
-    if points.reread is not None:
-        settle_reread(connection, points.reread)
+    if taken.new:
+        advance(connection, POINTS_FOLLOWER, tx=taken.new[-1].tx, message=taken.new[-1].id)
+    if taken.reread is not None:
+        settle_reread(connection, taken.reread)
 
 
 def rewind(connection: sa.Connection) -> None:
@@ -130,12 +168,14 @@ class Feeder:
         Raises:
             UnavailableError: Database or server; nothing is lost, some lines will be written again.
         """
-        points = await self._database.transact(next_points)
-        if not points:
+        taken = await self._database.transact(take)
+        if not taken:
             return False
-        if points.lines:
-            self._count(await asyncio.to_thread(deliver, self._writer, points.lines))
-        await self._database.transact(lambda connection: settle(connection, points))
+        # Transactions only look things up: on SQLite the head-end waits for them.
+        messages = await asyncio.to_thread(read, taken.messages())
+        known = await self._database.transact(lambda connection: known_of(connection, messages))
+        self._count(await asyncio.to_thread(self._deliver, taken, messages, known))
+        await self._database.transact(lambda connection: settle(connection, taken))
         return True
 
     async def follow(self, *, notice: asyncio.Event, rng: Random) -> None:
@@ -147,6 +187,9 @@ class Feeder:
         """
         await keep_following(POINTS_FOLLOWER, self.step, notice=notice, rng=rng)
 
+    def _deliver(self, taken: Taken, messages: Read, known: Known) -> Delivered:
+        return deliver(self._writer, lines_of(taken, messages, known))
+
     def _count(self, delivered: Delivered) -> None:
         self.written_count += delivered.written_count
         self.dropped_count += delivered.dropped_count
@@ -156,31 +199,9 @@ class Feeder:
         self._dropping = dropping
 
 
-def _lines_of(connection: sa.Connection, messages: Sequence[Followed], reread: Reread | None) -> list[str]:
-    read = [(message, stated) for message in messages if (stated := _stated(message)) is not None]
-    lines: list[str] = []
-    boots = {
-        BootKey(message.utility, message.gateway, fact.boot) for message, stated in read for fact in stated.stamped
-    }
-    clocks = timelines(connection, boots)
-    for (message, stated), placement in zip(read, placements(connection, read), strict=True):
-        rows = placement.placed
-        if reread is not None:
-            rows = [item for item in rows if reread.covers(item.row.source.boot, item.row.tick_ms)]
-        lines += reading_lines(message.utility, rows)
-        for fact in stated.stamped:
-            timeline = clocks.get(BootKey(message.utility, message.gateway, fact.boot))
-            moment = None if timeline is None else timeline.at(fact.tick_ms)
-            if moment is None or (reread is not None and not reread.covers(fact.boot, fact.tick_ms)):
-                continue
-            utc_ms = fact.tick_ms + moment.offset_ms
-            if is_plausible(utc_ms):
-                lines.append(stamped_line(message.utility, message.gateway, fact, utc_ms=utc_ms))
-    return lines
-
-
-def _stated(message: Followed) -> Stated | None:
-    try:
-        return stated_in(facts_in(message))
-    except WireError:
-        return None  # the projector has written it down
+def _utc_of(message: Followed, fact: Stamped, known: Known) -> int | None:
+    timeline = known.clocks.get(BootKey(message.utility, message.gateway, fact.boot))
+    moment = None if timeline is None else timeline.at(fact.tick_ms)
+    if moment is None or not is_plausible(fact.tick_ms + moment.offset_ms):
+        return None
+    return fact.tick_ms + moment.offset_ms

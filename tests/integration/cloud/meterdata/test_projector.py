@@ -19,6 +19,7 @@ from cloud.meterdata.core.meter_day import Counts
 from cloud.meterdata.core.utc import DAY_MS
 from tests.rig.postgres import PostgresServer
 from tests.rig.reporting import ENERGY, MINUTES_15_MS, UTILITY, VOLTAGE, Reporter, assign, commit_batches
+from wire.facts import UpFact
 from wire.readings import Readings, to_rows
 
 T = TypeVar("T")
@@ -262,7 +263,8 @@ async def test_the_order_of_messages_and_steps_does_not_matter(database: Databas
         gateway.clock(2 * HOURS, MIDNIGHT + 2 * HOURS),
         gateway.clock(20 * HOURS, MIDNIGHT + 23 * HOURS),
     ]
-    batches = [gateway.batch(fact) for fact in (*blocks, *clocks)]
+    facts: list[UpFact] = [*blocks, *clocks]
+    batches = [gateway.batch(fact) for fact in facts]
     rng.shuffle(batches)
     for batch in batches:
         await commit(database, batch, rng.choice(batches))

@@ -12,7 +12,7 @@ from cloud import schema
 from cloud.database import Database, open_database
 from cloud.headend.core.admission import AdmittedBatch
 from cloud.meterdata.adapters.projector import project_all
-from cloud.monitoring.adapters.feeder import Feeder, next_points, rewind
+from cloud.monitoring.adapters.feeder import Feeder, rewind, take
 from cloud.monitoring.adapters.influx import InfluxV1Writer, InfluxV2Writer
 from cloud.monitoring.ports import LineWriter, RefusedLinesError
 from tests.rig.influx import ORG, InfluxServer
@@ -112,7 +112,7 @@ async def test_a_server_that_was_down_is_complete_again_with_no_gap(
     async with asyncio.TaskGroup() as group, asyncio.timeout(60):
         task = group.create_task(feeder.follow(notice=notice, rng=Random(1)))
         await asyncio.to_thread(own_influx.start)
-        while await database.transact(next_points):  # noqa: ASYNC110 - the other side is a server
+        while await database.transact(take):  # noqa: ASYNC110 - the other side is a server
             await asyncio.sleep(0.05)
         task.cancel()
     writer.close()
@@ -217,6 +217,6 @@ async def test_the_feeder_never_reads_ahead_of_the_projector(database: Database)
     batch = gateway.batch(gateway.clock(0, MIDNIGHT), gateway.series("m1", count=3))
     await database.transact(lambda connection: commit_batches(connection, batch))
 
-    assert not await database.transact(next_points)
+    assert not await database.transact(take)
     await database.transact(project_all)
-    assert len((await database.transact(next_points)).lines) == 3
+    assert len((await database.transact(take)).new) == 1

@@ -1,0 +1,38 @@
+"""Replay worlds by their seeds: `python -m tests.simulation.replay 42 43`, or many: `python -m tests.simulation.replay 0..1000`."""
+
+import sys
+import time
+from collections.abc import Iterator
+
+import structlog
+
+from tests.simulation.options import draw
+from tests.simulation.world import run_world
+
+
+def main(arguments: list[str]) -> int:
+    """Run worlds and print what does not hold; return how many did not."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    failed, ran = 0, 0
+    began = time.perf_counter()
+    for seed in _seeds(arguments):
+        ran += 1
+        outcome = run_world(draw(seed))
+        if outcome.violations:
+            failed += 1
+            print(outcome)
+        elif len(arguments) == 1 and ".." not in arguments[0]:
+            print(f"world {seed} holds: {outcome.items} items, {outcome.commands} commands, {outcome.traffic}")
+    seconds = time.perf_counter() - began
+    print(f"{ran} worlds, {failed} do not hold, {ran / seconds:.1f} a second")
+    return failed
+
+
+def _seeds(arguments: list[str]) -> Iterator[int]:
+    for argument in arguments:
+        first, _, end = argument.partition("..")
+        yield from range(int(first), int(end) if end else int(first) + 1)
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(sys.argv[1:]), 100))
