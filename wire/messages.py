@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from wire import codec, limits
 from wire.address import Address, Kind
-from wire.errors import MalformedError
+from wire.errors import LimitExceededError, MalformedError
 from wire.facts import Counter, Detail, Digest, Id16, MeterOrGateway, TimeMs, UpFact
 from wire.keys import KeyRegistry, Purpose, SigningKey
 from wire.readings import BootId, MeterId, Obis, TickMs
@@ -258,8 +258,14 @@ def message_of(opened: Opened, kind: Kind) -> Message:
 
 
 def make_batch(facts: Sequence[UpFact], *, store: bytes, index: int) -> Batch:
-    """Return facts as a batch, its body compressed when that makes it smaller."""
+    """Return facts as a batch, its body compressed when that makes it smaller.
+
+    Raises:
+        LimitExceededError: More facts or bytes than a batch may hold; fewer facts will fit.
+    """
     plain = codec.encode(list(facts))
+    if len(facts) > limits.FACTS_PER_BATCH_MAX or len(plain) > limits.BODY_BYTES_MAX:
+        raise LimitExceededError(f"{len(facts)} facts of {len(plain)} bytes")
     compressed = zlib.compress(plain, level=9)
     deflated = len(compressed) < len(plain)
     return Batch(store=store, index=index, deflated=deflated, body=compressed if deflated else plain)

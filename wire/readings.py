@@ -85,6 +85,9 @@ def to_block(boot: bytes, channels: Sequence[Channel], rows: Iterable[Row]) -> R
         boot: The boot whose clock stamped all rows.
         channels: One for each value of every row.
         rows: Any order, 1 to `ROWS_PER_BLOCK_MAX`.
+
+    Raises:
+        LimitExceededError: More values or more exceptions than a block may hold; fewer rows will fit.
     """
     ordered = sorted(rows, key=lambda row: (row.meter, row.tick_ms))
     meters = sorted({row.meter for row in ordered})
@@ -107,6 +110,8 @@ def to_block(boot: bytes, channels: Sequence[Channel], rows: Iterable[Row]) -> R
         for row_index, row in enumerate(ordered)
         for column, quality in row.qualities
     )
+    if len(exceptions) > limits.ROWS_PER_BLOCK_MAX or len(ordered) * len(columns) > limits.VALUES_PER_BLOCK_MAX:
+        raise LimitExceededError(f"{len(ordered)} rows of {len(columns)} channels, {len(exceptions)} exceptions")
     return Readings(
         boot=boot,
         meters=meters,

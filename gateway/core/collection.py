@@ -4,19 +4,23 @@ Urgent facts are sealed in the transaction that brings them. Rows and register p
 have waited long enough. Nothing is kept in memory that the disk does not hold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gateway.core.effects import Effects, Note
 from gateway.core.moment import Moment
 from gateway.core.store import BatchStore, Priority
 from wire import codec, limits
 from wire.address import Address, Direction, Kind
+from wire.errors import LimitExceededError
 from wire.facts import Event, Health, Receipt, UpFact
 from wire.keys import SigningKey
 from wire.messages import make_batch, seal_message
 from wire.readings import Channel, Row, to_block
 from wire.signing import digest_of
+
+T = TypeVar("T")
 
 _BATCH_INDEX = "batch-index"
 _STORE_ID = "store-id"
@@ -125,29 +129,32 @@ class Collector:
         encoded = self._store.take_facts(priority, count_max=self._settings.facts_per_batch_max)
         assert encoded, "counted facts are on the disk"
         self._facts[priority] -= len(encoded)
-        self._seal([codec.decode_as(item, UpFact) for item in encoded], priority)
-        return 1
+        return self._seal([codec.decode_as(item, UpFact) for item in encoded], list, priority)
 
     def _seal_rows(self) -> int:
         channels, rows = self._store.take_rows(rows_max=self._settings.rows_per_batch_max)
         assert rows, "counted rows are on the disk"
         self._rows -= len(rows)
         columns: list[Channel] = codec.decode_as(channels, list[Channel])
-        by_boot: dict[bytes, list[Row]] = {}
-        for item in rows:
-            boot, row = codec.decode_as(item, tuple[bytes, Row])
-            by_boot.setdefault(boot, []).append(row)
-        self._seal([to_block(boot, columns, members) for boot, members in by_boot.items()], Priority.TELEMETRY)
-        return 1
+        stamped = [codec.decode_as(item, tuple[bytes, Row]) for item in rows]
+        return self._seal(stamped, lambda part: _blocks(columns, part), Priority.TELEMETRY)
 
-    def _seal(self, facts: Sequence[UpFact], priority: Priority) -> None:
+    def _seal(self, items: Sequence[T], to_facts: Callable[[Sequence[T]], list[UpFact]], priority: Priority) -> int:
+        """Seal items as one batch, or as several where one cannot hold them; return how many."""
         stored_index = self._store.value(_BATCH_INDEX)
         index = int(stored_index) + 1 if stored_index else 1
-        self._store.set_value(_BATCH_INDEX, str(index).encode())
         store_id = self._store.value(_STORE_ID)
         assert store_id is not None, "the store was given its id when it was made"
-        sealed = seal_message(make_batch(facts, store=store_id, index=index), self._address, self._key)
+        try:
+            batch = make_batch(to_facts(items), store=store_id, index=index)
+            sealed = seal_message(batch, self._address, self._key)
+        except LimitExceededError:
+            assert len(items) > 1, "one fact or row fits a batch"
+            middle = len(items) // 2
+            return self._seal(items[:middle], to_facts, priority) + self._seal(items[middle:], to_facts, priority)
+        self._store.set_value(_BATCH_INDEX, str(index).encode())
         self._store.add_batch(digest=digest_of(sealed), priority=priority, sealed=sealed)
+        return 1
 
     def _keep_within_bounds(self, now: Moment) -> Effects:
         excess = self._store.used_bytes() - self._settings.store_bytes_max
@@ -169,6 +176,13 @@ class Collector:
     def _report_drop(self, now: Moment, dropped_bytes: int) -> None:
         # Sealed with the next transaction, so that a full disk cannot make this call itself.
         self.add_event(EVENT_STORE_FULL, now=now, detail=f"dropped {dropped_bytes} bytes of the oldest readings")
+
+
+def _blocks(columns: Sequence[Channel], stamped: Sequence[tuple[bytes, Row]]) -> list[UpFact]:
+    by_boot: dict[bytes, list[Row]] = {}
+    for boot, row in stamped:
+        by_boot.setdefault(boot, []).append(row)
+    return [to_block(boot, columns, rows) for boot, rows in by_boot.items()]
 
 
 def make_store_id(store: BatchStore, fresh: bytes) -> bytes:

@@ -4,10 +4,8 @@ The households, their appliances, voltage and frequency are `device_sim.core`'s;
 integers is the gateway's own. Nothing is rounded further than the register map says.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from random import Random
 
 from device_sim.core.exchange import ReadRegisters, Registers
@@ -24,8 +22,10 @@ START_MS = 1_780_272_000_000
 """2026-06-01 00:00 UTC: where the simulated days begin."""
 BOOT_TICK_MS = 86_400_000
 """The gateway has been up for a day when they begin."""
-SCATTER_MS = 30_000
-"""Meters of one bus are read one after the other: within the first half minute of a slot."""
+BUSES = 4
+READ_MS = 120
+"""What one meter takes on a bus, about; each read some milliseconds more or less."""
+READ_JITTER_MS = 20
 SEED = 7
 _CHANNELS = tuple(range(8))
 """Voltage, current, active, apparent and reactive power, power factor, frequency, imported energy."""
@@ -53,15 +53,20 @@ class Households:
 
     def snapshot(self, slot: int) -> list[Row]:
         """Read all meters in one capture slot, each at its own moment, as the buses get round to them."""
-        at_ms = START_MS + slot * PERIOD_MS
-        step_ms = SCATTER_MS // len(self.meters)
-        return [self.row(meter, at_ms + index * step_ms) for index, meter in enumerate(self.meters)]
+        jitter = Random(slot)
+        rows = []
+        for bus in range(BUSES):
+            at_ms = START_MS + slot * PERIOD_MS
+            for meter in self.meters[bus::BUSES]:
+                at_ms += READ_MS + jitter.randrange(READ_JITTER_MS)
+                rows.append(self.row(meter, at_ms))
+        return rows
 
     def profile(self, meter: Meter, day: int = 0) -> list[Row]:
         """Read one meter through a day: 96 rows, each some milliseconds into its slot, as on a real bus."""
         jitter = Random(SEED)
-        begin_ms = START_MS + day * 96 * PERIOD_MS
-        return [self.row(meter, begin_ms + slot * PERIOD_MS + 120 + jitter.randrange(40)) for slot in range(96)]
+        begin_ms = START_MS + day * 96 * PERIOD_MS + READ_MS
+        return [self.row(meter, begin_ms + slot * PERIOD_MS + jitter.randrange(READ_JITTER_MS)) for slot in range(96)]
 
 
 def households(count: int) -> Households:
@@ -97,11 +102,3 @@ def _village(count: int) -> bytes:
             f'kind = "sdm120"\nannual_kwh = {rng.lognormvariate(7.3, 0.35):.0f}\nstart_wh = {rng.randrange(9_000_000)}\n'
         )
     return "".join(parts).encode()
-
-
-def value_count(rows: Iterable[Row], channels: Sequence[Channel]) -> int:
-    """Return how many values some rows hold."""
-    return sum(1 for _ in rows) * len(channels)
-
-
-__all__ = ["PERIOD_MS", "START_MS", "Households", "Path", "households", "value_count"]

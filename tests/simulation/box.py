@@ -257,7 +257,8 @@ class Box:
                 effects += handling(self.station, self.moment())
             if self._cut is Cut.WITHIN:
                 raise PowerCutError
-            self.disk.mark_safe()
+            if self._cut is Cut.COMMITTING:
+                self.disk.mark_safe()
         if self._cut is Cut.COMMITTING:
             self.store.on_left_open()
             self._die(within_commit=True)

@@ -191,5 +191,3 @@ def _refusals_counted(boxes: list[Box], cloud: Cloud, network: Network) -> Itera
     counted = cloud.looking.execute("SELECT coalesce(sum(count), 0) FROM refusal").fetchone()[0]
     if not (cloud.was_set_back or cloud.restarts) and counted != spoilt["cloud"]:
         yield f"the cloud was sent {spoilt['cloud']} messages that do not hold and counted {counted}"
-
-

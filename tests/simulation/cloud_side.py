@@ -140,6 +140,8 @@ class Cloud:
         self._options = options
         self._rng = random.Random(f"cloud {options.seed}")
         self._inboxes: list[list[Message]] = [[] for _ in range(options.handlers)]
+        self._busy: set[int] = set()
+        """Handlers that will look into their inbox."""
         self._dispatch_at_ms: int | None = None
         self._number = 0
         self._open()
@@ -228,9 +230,15 @@ class Cloud:
         )
         place = self._rng.randrange(len(self._inboxes))
         self._inboxes[place].append(message)
-        self._agenda.after(self._rng.randint(0, 100), lambda: self._handle(place))
+        self._handle_soon(place, self._rng.randint(0, 300))
+
+    def _handle_soon(self, place: int, delay_ms: int) -> None:
+        if place not in self._busy:
+            self._busy.add(place)
+            self._agenda.after(delay_ms, lambda: self._handle(place))
 
     def _handle(self, place: int) -> None:
+        self._busy.discard(place)
         inbox = self._inboxes[place]
         group = inbox[: self._options.group_max]
         if not group:
@@ -245,14 +253,14 @@ class Cloud:
             if requests:
                 in_one_step(self._desk.take_requests(in_one_step(handler.judge(requests))))
         except UnavailableError:
-            self._agenda.after(500, lambda: self._handle(place))
+            self._handle_soon(place, 500)
             return
         except HandlerDiedError:
             self._die(place)
             return
         del inbox[: len(group)]
         if inbox:
-            self._handle(place)
+            self._handle_soon(place, 1)
 
     def _die(self, place: int) -> None:
         """A handler is killed; the broker may give its messages to another, or forget them."""
@@ -263,7 +271,7 @@ class Cloud:
         self.wake()
 
     def wake(self) -> None:
-        self._dispatch_soon(self._rng.randint(0, 300))
+        self._dispatch_soon(self._rng.randint(0, 1_000))
 
     def _dispatch_soon(self, delay_ms: int) -> None:
         at_ms = self._agenda.now_ms + delay_ms

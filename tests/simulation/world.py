@@ -58,9 +58,7 @@ class World:
         self.network = Network(self.agenda, options, TREE)
         self.cloud = parts.cloud(self.agenda, self.network, options, folder)
         self.boxes = [
-            parts.box(
-                self.agenda, self.network, Site(self.agenda, options, name), options, name=name, folder=folder
-            )
+            parts.box(self.agenda, self.network, Site(self.agenda, options, name), options, name=name, folder=folder)
             for name in gateway_names(options.gateways)
         ]
         meters = {box.name: list(box.site.houses) for box in self.boxes}

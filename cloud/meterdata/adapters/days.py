@@ -29,48 +29,56 @@ class DayKey(NamedTuple):
 
 
 class OpenDays:
-    """The days a transaction works on.
+    """The days a transaction works on; a day is opened when it is asked for and may be finished before the others.
 
     Args:
         connection: In a transaction.
         keys: All days that will be asked for.
+        moved: Rows may leave days, so that last values are looked for anew.
     """
 
-    def __init__(self, connection: sa.Connection, keys: Iterable[DayKey]) -> None:
+    def __init__(self, connection: sa.Connection, keys: Iterable[DayKey], *, moved: bool) -> None:
         self._connection = connection
+        self._moved = moved
         self._codec = DayCodec()
         self._bodies: dict[DayKey, bytes] = {}
-        self._days: dict[DayKey, Day] = {}
+        self._open: dict[DayKey, Day] = {}
+        self._changed: dict[DayKey, bytes | None] = {}
         wanted = set(keys)
         for utility, day in sorted({(key.utility, key.day) for key in wanted}):
-            meters = [key.meter for key in wanted if (key.utility, key.day) == (utility, day)]
-            self._read(utility, day, meters)
-        for key in wanted:
-            body = self._bodies.get(key)
-            self._days[key] = Day() if body is None else self._codec.decode(body)
+            self._read(utility, day, [key.meter for key in wanted if (key.utility, key.day) == (utility, day)])
+        known = {} if moved else self._known_latest({(key.utility, key.meter) for key in wanted})
+        self._latest_before = known
+        self._latest = dict(known)
 
     def __getitem__(self, key: DayKey) -> Day:
-        return self._days[key]
+        if key not in self._open:
+            body = self._bodies.get(key)
+            self._open[key] = Day() if body is None else self._codec.decode(body)
+        return self._open[key]
 
-    def write(self, *, moved: bool) -> None:
-        """Write what changed.
+    def finish(self, key: DayKey) -> None:
+        """Close a day: it is not asked for again."""
+        day = self._open.pop(key)
+        body = self._codec.encode(day) if day else None
+        if body == self._bodies.get(key):
+            return
+        self._changed[key] = body
+        meter = (key.utility, key.meter)
+        known = self._latest.get(meter, [])
+        if not self._moved and not _outlives(known, day, key.day):
+            self._latest[meter] = newer(known, latest_of(day))
 
-        Args:
-            moved: Rows may have left days, so that the last values are looked for anew.
-        """
-        changed: list[DayKey] = []
-        bodies: list[dict[str, object]] = []
-        for key, day in sorted(self._days.items()):
-            body = self._codec.encode(day) if day else None
-            if body == self._bodies.get(key):
-                continue
-            changed.append(key)
+    def write(self) -> None:
+        """Close what is open, and write what changed."""
+        for key in list(self._open):
+            self.finish(key)
+        bodies = [{**key._asdict(), "body": body} for key, body in sorted(self._changed.items()) if body is not None]
+        upsert(self._connection, schema.meter_day, bodies)
+        for key, body in self._changed.items():
             if body is None:
                 self._delete(key)
-            else:
-                bodies.append({**key._asdict(), "body": body})
-        upsert(self._connection, schema.meter_day, bodies)
-        self._write_latest(changed, moved=moved)
+        self._write_latest()
 
     def _read(self, utility: str, day: int, meters: list[str]) -> None:
         table = schema.meter_day.c
@@ -89,24 +97,16 @@ class OpenDays:
             )
         )
 
-    def _write_latest(self, changed: list[DayKey], *, moved: bool) -> None:
-        newest = {(key.utility, key.meter): key for key in changed}  # ascending, so the last day wins
-        known = {} if moved else self._known_latest(newest)
+    def _write_latest(self) -> None:
         rows: list[dict[str, object]] = []
-        for (utility, meter), key in newest.items():
-            before = known.get((utility, meter), [])
-            if moved:
-                values = self._searched(utility, meter)
-            elif _outlives(before, self._days[key], key.day):
-                continue
-            else:
-                values = newer(before, latest_of(self._days[key]))
-            if values and values != before:
-                utc_ms = max(value.utc_ms for value in values)
-                rows.append({"utility": utility, "meter": meter, "utc_ms": utc_ms, "body": encode_latest(values)})
-            elif not values:
+        for utility, meter in sorted({(key.utility, key.meter) for key in self._changed}):
+            values = self._searched(utility, meter) if self._moved else self._latest.get((utility, meter), [])
+            if not values:
                 table = schema.latest.c
                 self._connection.execute(sa.delete(schema.latest).where(table.utility == utility, table.meter == meter))
+            elif values != self._latest_before.get((utility, meter)):
+                utc_ms = max(value.utc_ms for value in values)
+                rows.append({"utility": utility, "meter": meter, "utc_ms": utc_ms, "body": encode_latest(values)})
         upsert(self._connection, schema.latest, rows)
 
     def _known_latest(self, meters: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[LatestValue]]:

@@ -123,13 +123,17 @@ def _project_new(connection: sa.Connection, new: list[tuple[Followed, Stated]]) 
     record_spans(connection, new)
     known = known_of(connection, new)
     found = [known.place(message, stated) for message, stated in new]
-    rows = [
-        (message.utility, row) for (message, _), placement in zip(new, found, strict=True) for row in placement.placed
-    ]
-    days = OpenDays(connection, {_key(utility, row) for utility, row in rows})
-    for utility, row in rows:
-        days[_key(utility, row)].put(row.row)
-    days.write(moved=False)
+    by_day: dict[DayKey, list[PlacedRow]] = {}
+    for (message, _), placement in zip(new, found, strict=True):
+        for placed in placement.placed:
+            by_day.setdefault(_key(message.utility, placed), []).append(placed)
+    days = OpenDays(connection, by_day, moved=False)
+    for key, rows in by_day.items():
+        day = days[key]
+        for placed in rows:
+            day.put(placed.row)
+        days.finish(key)
+    days.write()
     for (message, _), placement in zip(new, found, strict=True):
         record_waiting(connection, message, placement)
         _record_refused(connection, message, placement)
@@ -143,7 +147,7 @@ def _move(connection: sa.Connection, reread: Reread) -> None:
     messages = [(message, _read(connection, message)) for message in reread.messages]
     known = known_of(connection, messages)
     found = [known.place(message, stated) for message, stated in messages]
-    days = OpenDays(connection, _touched(reread, found))
+    days = OpenDays(connection, _touched(reread, found), moved=True)
     for (message, _), placement in zip(messages, found, strict=True):
         _remove_refused(reread, days, placement)
         for placed in placement.placed:
@@ -156,7 +160,7 @@ def _move(connection: sa.Connection, reread: Reread) -> None:
             )
         )
         _record_refused(connection, message, placement)
-    days.write(moved=True)
+    days.write()
     settle_reread(connection, reread)
 
 

@@ -213,8 +213,7 @@ class Day:
     def newest(self) -> dict[ChannelKey, Reading]:
         """Return for each channel the last reading that holds a value."""
         found: dict[ChannelKey, Reading] = {}
-        by_time = sorted(self.rows, key=lambda row: (row[TICK] + row[OFFSET], self.sources[row[SOURCE]]), reverse=True)
-        for row in by_time:
+        for row in self._latest_first():
             if len(found) == len(self.channels):
                 break
             key = (row[SOURCE], row[TICK])
@@ -224,6 +223,12 @@ class Day:
                 if reading.value is not None:
                     found.setdefault(reading.channel, reading)
         return found
+
+    def _latest_first(self) -> Iterable[PlainRow]:
+        times = [row[TICK] + row[OFFSET] for row in self.rows]
+        if len(self.sources) == 1 and times == sorted(times):
+            return reversed(self.rows)
+        return sorted(self.rows, key=lambda row: (row[TICK] + row[OFFSET], self.sources[row[SOURCE]]), reverse=True)
 
     def counts(self) -> Counts:
         """Return how much there is, for reconciliation."""
