@@ -47,9 +47,8 @@ def run(file: Path, log_level: str) -> None:
     except* ConfigError as group:
         raise _first(group, ConfigError) from None
     except* UnavailableError as group:
-        raise ConfigError(
-            "database", str(_first(group, UnavailableError)), "start it, or correct its address"
-        ) from None
+        problem = str(_first(group, UnavailableError))
+        raise ConfigError("broker", problem, "look into its log, or run it elsewhere and set broker.run") from None
 
 
 def _first(group: BaseExceptionGroup[Any], kind: type[T]) -> T:
@@ -254,6 +253,29 @@ def open_account(
 
 
 @main.command(
+    "open-accounts",
+    epilog="Example: wattpost cloud open-accounts cloud.toml accounts.csv",
+    help="Open the prepaid accounts that the CSV file ACCOUNTS lists, all or none. Columns: name, meter, currency, "
+    "price, opening_wh, rated_power_w, credit.",
+)
+@_file
+@click.argument("accounts_file", metavar="ACCOUNTS", type=click.Path(path_type=Path))
+def open_accounts(file: Path, accounts_file: Path) -> None:
+    """Open many accounts."""
+    from cloud.prepaid.adapters.accounts import UnknownMeterError  # noqa: PLC0415
+    from cloud.prepaid.adapters.accounts_file import open_listed, read_accounts  # noqa: PLC0415
+
+    config = load_config(file)
+    listed = read_accounts(accounts_file)
+    now_ms = clock_from_text(config.clock).wall_ms()
+    try:
+        _transact(config, lambda connection: open_listed(connection, config.utility, listed, now_ms=now_ms))
+    except UnknownMeterError as error:
+        raise ConfigError(str(accounts_file), f"meter {error} has no gateway", "run `wattpost cloud assign`") from None
+    click.echo(f"{len(listed)} accounts opened")
+
+
+@main.command(
     epilog="Example: wattpost cloud credit cloud.toml A-1 500.00 --id 00112233445566778899aabbccddeeff",
     help="Book a payment of AMOUNT to ACCOUNT; the same id is booked once.",
 )
@@ -338,6 +360,30 @@ def _asked_database() -> str:
 
 for _command in make_commands(_asked_database):
     ask.add_command(_command)
+
+
+@main.command(
+    epilog="Example: wattpost cloud watch cloud.toml --account A-1",
+    help="Print how the installation stands, one line of JSON each time, until SIGTERM or SIGINT.",
+)
+@_file
+@click.option("--account", "accounts", multiple=True, help="Whose balance to tell; may be given again.")
+@click.option("--every-ms", type=click.IntRange(100, 3_600_000), default=1_000, show_default=True)
+def watch(file: Path, accounts: tuple[str, ...], every_ms: int) -> None:
+    """Watch the database."""
+    from cloud.watch import keep_watching  # noqa: PLC0415
+
+    config = load_config(file)
+    clock = clock_from_text(config.clock)
+
+    async def look(_: Callable[[RunningBroker | None], None]) -> None:
+        async with open_database(config.database) as database:
+            await keep_watching(database, config.utility, accounts, clock=clock, every_ms=every_ms, show=click.echo)
+
+    try:
+        asyncio.run(_until_told(look))
+    except UnavailableError as error:
+        raise ConfigError("database", str(error), "start it, or correct its address") from error
 
 
 # ---- plumbing --------------------------------------------------------------------------------------------------------

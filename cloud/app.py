@@ -8,8 +8,10 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -23,7 +25,7 @@ from cloud.config import Config
 from cloud.database import Database, open_database
 from cloud.headend.adapters.intake import Intake
 from cloud.keys import CloudKeys
-from cloud.messaging import log_event, send, send_surely, take_in
+from cloud.messaging import log_event, send, settle, take_in
 from cloud.meterdata.adapters import projector
 from cloud.migrations import require_current
 from cloud.registry import Registry
@@ -32,11 +34,15 @@ from wire.runtime.backoff import Backoff
 from wire.runtime.clock import Clock, clock_from_text
 from wire.runtime.errors import UnavailableError
 from wire.runtime.keyring import load_key
-from wire.runtime.mqtt import Message, MqttConfig, MqttSession
+from wire.runtime.mqtt import Connected, Event, Message, MqttConfig, MqttSession
 from wire.topics import TopicTree
+
+if TYPE_CHECKING:
+    from cloud.monitoring.adapters.feeder import Feeder
 
 DISPATCH_EVERY_S = 0.5
 """How often due commands and facts are looked for when nothing wakes the dispatcher."""
+CONNECTED_WITHIN_S = 2.0
 PUBLISH_WINDOW = 200
 SHARE = "cloud"
 _log = structlog.get_logger()
@@ -74,11 +80,18 @@ class Cloud:
         self._dispatch = asyncio.Event()
 
     async def run(self, on_ready: Callable[[RunningBroker | None], None]) -> None:
-        """Run until cancelled; `on_ready` is told which broker was started, once it accepts connections."""
+        """Run until cancelled.
+
+        Args:
+            on_ready: Told which broker was started, once all sessions are connected; or soon after the start if a
+                broker that is not ours lets them wait.
+        """
         async with AsyncExitStack() as stack:
             broker = await stack.enter_async_context(self._broker())
             database = await stack.enter_async_context(open_database(self._config.database))
-            await require_current(database)
+            await self._wait_for(database)
+            # Opened before the group, and so closed after its tasks have ended.
+            feeder = self._open_feeder(database, stack)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             sessions = _Sessions(self._mqtt_config(broker), self._rng, group)
             registry = Registry(database, self._config.utility, self._clock)
@@ -100,10 +113,32 @@ class Cloud:
                     database, notice=self._committed, rng=self._rng, projected=self._projected.set
                 )
                 group.create_task(follow, name="meterdata")
-            if "monitoring" in rooms and self._config.influx is not None:
-                self._start_monitoring(group, database, stack)
+            if feeder is not None:
+                group.create_task(feeder.follow(notice=self._projected, rng=self._rng), name="monitoring")
+            await sessions.connected(within_s=CONNECTED_WITHIN_S)
             _log.info("cloud.started", rooms=rooms, broker=broker.program if broker is not None else "elsewhere")
             on_ready(broker)
+
+    async def _wait_for(self, database: Database) -> None:
+        """Wait for a database that is not there yet, as after a power cut that hit both machines.
+
+        Raises:
+            ConfigError: It does not fit this program.
+        """
+        backoff = Backoff(rng=self._rng, delay_ms=200, delay_ms_max=5_000)
+        waits = False
+        while True:
+            try:
+                await require_current(database)
+            except UnavailableError as error:
+                if not waits:
+                    _log.warning("database.awaited", problem=str(error), remedy="start it, or correct its address")
+                waits = True
+                await asyncio.sleep(backoff.next_delay_ms() / 1_000)
+            else:
+                break
+        if waits:
+            _log.info("database.found")
 
     # ---- rooms -------------------------------------------------------------------------------------------------------
 
@@ -142,13 +177,7 @@ class Cloud:
         while True:
             self._dispatch.clear()
             try:
-                while await desk.follow():
-                    pass
-                await send(out, await desk.due())
-                for number, status in await desk.statuses():
-                    if not await send_surely(out, status):
-                        break
-                    await desk.told([number])
+                await self._dispatch_once(desk, out)
             except UnavailableError as error:
                 _log.warning("dispatch.waits", problem=str(error))
                 await asyncio.sleep(backoff.next_delay_ms() / 1_000)
@@ -160,16 +189,27 @@ class Cloud:
             except TimeoutError:
                 continue
 
-    def _start_monitoring(self, group: asyncio.TaskGroup, database: Database, stack: AsyncExitStack) -> None:
+    async def _dispatch_once(self, desk: Desk, out: MqttSession) -> None:
+        while await desk.follow():
+            pass
+        if not out.is_connected:
+            return  # what is taken as due now would count as sent, and wait for its next turn
+        await send(out, await desk.due())
+        for number, status in await desk.statuses():
+            if not await settle(out, status):
+                break
+            await desk.told([number])
+
+    def _open_feeder(self, database: Database, stack: AsyncExitStack) -> "Feeder | None":
+        if "monitoring" not in self._config.rooms or self._config.influx is None:
+            return None
         # Its packages are needed where this room is, and slow to load.
         from cloud.monitoring.adapters.feeder import Feeder  # noqa: PLC0415
         from cloud.monitoring.adapters.influx import open_writer  # noqa: PLC0415
 
-        assert self._config.influx is not None, "asked before"
         writer = open_writer(self._config.influx)
         stack.callback(writer.close)
-        feeder = Feeder(database, writer)
-        group.create_task(feeder.follow(notice=self._projected, rng=self._rng), name="monitoring")
+        return Feeder(database, writer)
 
     # ---- broker ------------------------------------------------------------------------------------------------------
 
@@ -221,12 +261,31 @@ class _Sessions:
         self._config = config
         self._rng = rng
         self._group = group
+        self._connecting: set[str] = set()
+        self._changed = asyncio.Event()
 
     def start(self, name: str, subscriptions: tuple[str, ...]) -> MqttSession:
         """Start a session in the process's task group."""
         config = msgspec.structs.replace(
             self._config, client_id=f"{self._config.client_id}-{name}", subscriptions=subscriptions
         )
-        session = MqttSession(config, rng=self._rng, on_event=log_event)
+        session = MqttSession(config, rng=self._rng, on_event=partial(self._on_event, name))
+        self._connecting.add(name)
         self._group.create_task(session.run(), name=f"mqtt {name}")
         return session
+
+    async def connected(self, *, within_s: float) -> None:
+        """Wait until every session was connected once, or the time is over."""
+        try:
+            async with asyncio.timeout(within_s):
+                while self._connecting:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def _on_event(self, name: str, event: Event) -> None:
+        log_event(event)
+        if isinstance(event, Connected):
+            self._connecting.discard(name)
+            self._changed.set()

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from wire.limits import DIGESTS_PER_ACK_MAX
 from wire.runtime.errors import ConfigError
 from wire.runtime.mqtt import TlsFiles
 
@@ -49,8 +50,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Private keys cloud-ack.key, cloud-command.key, cloud-credit.key."""
     rooms: tuple[Room, ...] = ("headend", "commands", "meterdata", "monitoring")
     """What this process does; several processes can share the work, each with the rooms it is given."""
-    group_batches_max: Annotated[int, Meta(ge=1, le=1_000)] = 64
-    """Batches committed together at most."""
+    group_batches_max: Annotated[int, Meta(ge=1, le=DIGESTS_PER_ACK_MAX)] = 64
+    """Batches committed together at most; one acknowledgement may have to name them all."""
     clock: str = ""
     """Empty for the machine's clock; RATE@REAL=WALL for a simulated installation."""
     broker: Broker = Broker()

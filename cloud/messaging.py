@@ -57,22 +57,24 @@ async def send(session: MqttSession, effects: Iterable[Publish]) -> None:
         try:
             future = session.try_publish(effect.topic, effect.sealed)
         except BusyError:
-            await send_surely(session, effect)
+            await settle(session, effect)
         except UnavailableError:
             return
         else:
             future.add_done_callback(_note_refusal)
 
 
-async def send_surely(session: MqttSession, effect: Publish) -> bool:
-    """Publish one effect and wait for the broker; False if it did not take it."""
+async def settle(session: MqttSession, effect: Publish) -> bool:
+    """Publish one effect and wait for the broker; False if it is to be tried again.
+
+    One that the broker refuses is logged and done with: the same would be refused again, and others wait behind it.
+    """
     try:
         await session.publish(effect.topic, effect.sealed)
     except UnavailableError:
         return False
     except PublishRefusedError as error:
         _log.error("publish.refused", topic=error.topic, problem=error.problem)
-        return False
     return True
 
 

@@ -36,7 +36,7 @@ from gateway.core.schedule import BusBusyError
 from gateway.core.station import Identity, Station, StationSettings
 from gateway.ports import BusError
 from wire.address import Address
-from wire.errors import WireError
+from wire.errors import MalformedError, Reason, WireError
 from wire.facts import ReadValue
 from wire.keys import PinnedKeys, Purpose
 from wire.readings import Channel, Row
@@ -142,10 +142,10 @@ class Gateway:
         match event:
             case Connected():
                 _log.info("broker.connected")
-                self._mind.submit_now(Station.on_connected)
+                self._mind.post(Station.on_connected)
             case Lost(was_connected=was_connected):
                 if was_connected:
-                    self._mind.submit_now(Station.on_lost)
+                    self._mind.post(Station.on_lost)
                 _log.warning("broker.lost", cause=event.cause, detail=event.detail, remedy=event.remedy)
             case _:
                 _log.warning("broker.subscription_refused", detail=event.detail, remedy=event.remedy)
@@ -163,6 +163,8 @@ class Gateway:
     def _handling(self, message: Message) -> Handling | None:
         try:
             address = self._tree.parse(message.topic)
+            if message.retain:
+                raise MalformedError("retained by the broker", Reason.RETAINED)
         except WireError as error:
             _log.warning("message.refused", reason=error.reason)
             return None
@@ -216,8 +218,9 @@ class Gateway:
             case Reading():
                 channels = self._meters.channels(event.meter_id)
                 await self._mind.submit(_rows(channels, row_of(event, channels)))
-            case ReadFailed():
-                pass  # the schedule tries again, and MeterLost says when it matters
+            case ReadFailed(meter_id=meter, reason=reason):
+                # The schedule tries again, and MeterLost says when it matters.
+                _log.debug("read.failed", meter=meter, reason=reason)
             case MeterLost(meter_id=meter):
                 await self._mind.submit(_event(meter, EVENT_METER_LOST, "no answer"))
             case MeterNeglected(meter_id=meter):

@@ -1,18 +1,19 @@
 """The meters of a gateway behind its buses: rows out of readings, and relays and demand reads into bus jobs."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.adapters.bus import BusWorker, ExpiredError
+from gateway.adapters.bus import BusWorker, Outcome
 from gateway.adapters.modbus import ModbusDriver, ModbusMeter, ModbusRelay
 from gateway.adapters.profile_files import load_profiles
 from gateway.config import Config, LineEntry, MeterEntry
 from gateway.core.acquisition import BusEvent, Reading, ReadMeter, Sample, SwitchRelay
 from gateway.core.effects import DemandRead, DriveRelay
-from gateway.core.profiles import MeterProfile, Profile, RelayProfile
+from gateway.core.profiles import MeterProfile, Profile, ProfileError, RelayProfile
 from gateway.core.schedule import BusBusyError
-from gateway.ports import BusError
+from gateway.ports import BusError, MeterRefusedError, MeterUnavailableError
 from wire.facts import ReadValue
 from wire.readings import Channel, Row
 from wire.runtime.clock import Clock
@@ -34,11 +35,12 @@ class Meters:
         """Lay out the buses.
 
         Raises:
-            ConfigError: A profile is missing or of the wrong kind.
+            ConfigError: A profile is missing, of the wrong kind, or does not hold.
         """
-        profiles = load_profiles(Path(config.profiles_folder) if config.profiles_folder else None)
+        profiles = _load_profiles(config.profiles_folder)
         self.workers: dict[str, BusWorker] = {}
         self._places: dict[str, _Place] = {}
+        self._driving: dict[str, asyncio.Future[Outcome]] = {}
         for line in config.lines:
             meters = {meter.id: _modbus_meter(meter, profiles) for meter in line.meters}
             worker = BusWorker(
@@ -67,16 +69,26 @@ class Meters:
         return self._places[meter].channels
 
     async def drive(self, drive: DriveRelay, *, is_wanted: Callable[[DriveRelay], bool]) -> bool | None:
-        """Carry a drive out unless it was overtaken; return what reading back showed, or None."""
+        """Carry a drive out unless it was overtaken; return what reading back showed, or None.
+
+        A drive that still waits for its line when the next one for the same relay comes is withdrawn, so that a line
+        that is slow or down does not carry out what was decided long ago.
+        """
+        overtaken = self._driving.pop(drive.meter, None)
+        if overtaken is not None:
+            overtaken.cancel()
         if not is_wanted(drive):
             return None
         try:
-            outcome = await self._places[drive.meter].worker.submit(
-                SwitchRelay(relay_id=drive.meter, closed=drive.closed)
-            )
-        except (BusError, BusBusyError, ExpiredError):
+            outcome = self._places[drive.meter].worker.submit(SwitchRelay(relay_id=drive.meter, closed=drive.closed))
+        except BusBusyError:
             return None
-        return bool(outcome)
+        self._driving[drive.meter] = outcome
+        await asyncio.wait((outcome,))
+        if self._driving.get(drive.meter) is outcome:
+            del self._driving[drive.meter]
+        # What went wrong the line's worker has told; here it only matters that nothing was proved.
+        return None if outcome.cancelled() or outcome.exception() is not None else bool(outcome.result())
 
     async def read(self, demand: DemandRead) -> list[ReadValue]:
         """Read a meter now.
@@ -91,9 +103,19 @@ class Meters:
             for index, channel in enumerate(place.channels)
             if not demand.channels or channel.obis in demand.channels
         )
-        outcome = await place.worker.submit(ReadMeter(meter_id=demand.meter, channels=wanted))
-        assert isinstance(outcome, Reading), "a read brings a reading"
-        return [_read_value(place.channels[sample.channel], sample) for sample in outcome.samples]
+        if not wanted:
+            raise MeterRefusedError("the meter has none of these channels", code=0)
+        outcome = place.worker.submit(ReadMeter(meter_id=demand.meter, channels=wanted))
+        await asyncio.wait((outcome,))
+        match outcome.exception():
+            case None:
+                reading = outcome.result()
+            case BusError() as error:
+                raise error
+            case error:
+                raise MeterUnavailableError(f"the read failed by a fault of this program: {error}") from error
+        assert isinstance(reading, Reading), "a read brings a reading"
+        return [_read_value(place.channels[sample.channel], sample) for sample in reading.samples]
 
 
 def row_of(reading: Reading, channels: Sequence[Channel]) -> Row:
@@ -105,6 +127,13 @@ def row_of(reading: Reading, channels: Sequence[Channel]) -> Row:
         if sample.value is not None and sample.quality is not None:
             qualities.append((sample.channel, sample.quality))
     return Row(reading.meter_id, reading.tick_ms, values, qualities)
+
+
+def _load_profiles(site_folder: str) -> dict[str, Profile]:
+    try:
+        return load_profiles(Path(site_folder) if site_folder else None)
+    except ProfileError as error:
+        raise ConfigError(error.file, f"{error.key}: {error.problem}", error.remedy) from error
 
 
 def _read_value(channel: Channel, sample: Sample) -> ReadValue:

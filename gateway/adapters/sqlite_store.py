@@ -4,7 +4,7 @@ The shell opens a transaction, lets the cores read and write through this object
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,7 +29,7 @@ CREATE TABLE batch (
     sealed BLOB NOT NULL
 );
 CREATE INDEX batch_pending ON batch (priority, serial) WHERE state = 'pending';
-CREATE INDEX batch_committed ON batch (epoch, position) WHERE state = 'committed';
+CREATE INDEX batch_done ON batch (serial) WHERE state <> 'pending';
 CREATE TABLE journal (id INTEGER PRIMARY KEY, entry BLOB NOT NULL, digest BLOB NOT NULL);
 CREATE TABLE command (
     id BLOB PRIMARY KEY, status TEXT NOT NULL, encoded BLOB NOT NULL, receipt BLOB NOT NULL, held_before INTEGER,
@@ -166,16 +166,24 @@ class SqliteStore:
         )
         return cursor.rowcount > 0
 
-    def mark_quarantined(self, digest: bytes, *, reason: str) -> bool:
+    def mark_quarantined(self, digest: bytes, *, reason: str, epoch: int, position: int) -> bool:
         cursor = self._db.execute(
-            "UPDATE batch SET state = 'quarantined', reason = ? WHERE digest = ? AND state = 'pending'",
-            (reason, digest),
+            "UPDATE batch SET state = 'quarantined', reason = ?, epoch = ?, position = ?"
+            " WHERE digest = ? AND state = 'pending'",
+            (reason, epoch, position, digest),
         )
         return cursor.rowcount > 0
 
+    def unmark_other_epochs(self, epochs: Sequence[int]) -> int:
+        known = ", ".join(str(int(epoch)) for epoch in epochs)
+        cursor = self._db.execute(
+            f"UPDATE batch SET state = 'pending' WHERE state <> 'pending' AND epoch NOT IN ({known})"  # noqa: S608
+        )
+        return cursor.rowcount
+
     def unmark_after_restore(self, *, epoch: int, position: int) -> int:
         cursor = self._db.execute(
-            "UPDATE batch SET state = 'pending' WHERE state = 'committed' AND epoch < ? AND position > ?",
+            "UPDATE batch SET state = 'pending' WHERE state <> 'pending' AND epoch < ? AND position > ?",
             (epoch, position),
         )
         return int(cursor.rowcount)
@@ -184,7 +192,7 @@ class SqliteStore:
         return int(self._used_bytes)
 
     def drop_acknowledged(self, bytes_wanted: int) -> int:
-        return self._drop("state = 'committed'", bytes_wanted)
+        return self._drop("state <> 'pending'", bytes_wanted)
 
     def drop_telemetry(self, bytes_wanted: int) -> int:
         return self._drop("state = 'pending' AND priority = 2", bytes_wanted)

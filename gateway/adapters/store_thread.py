@@ -7,6 +7,8 @@ longer. An effect is handed on only after the commit of the transaction that dec
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 from gateway.adapters.sqlite_store import SqliteStore
 from gateway.core.effects import Effect, Effects
@@ -16,6 +18,8 @@ from wire.runtime.clock import Clock
 
 EVENTS_WAITING_MAX = 1_000
 EVENTS_PER_TRANSACTION_MAX = 200
+
+T = TypeVar("T")
 
 Handling = Callable[[Station, Moment], Effects]
 """What an event makes of the station: a method of it, with the event's arguments bound."""
@@ -43,7 +47,9 @@ class StoreThread:
         self._start = start
         self._clock = clock
         self._perform = perform
-        self._events: asyncio.Queue[Handling] = asyncio.Queue(EVENTS_WAITING_MAX)
+        self._events: asyncio.Queue[tuple[Handling, bool]] = asyncio.Queue()
+        """Each with whether it took a place."""
+        self._places = asyncio.Semaphore(EVENTS_WAITING_MAX)
         self._station: Station | None = None
         self._next_deadline_ms = 0
 
@@ -55,32 +61,33 @@ class StoreThread:
 
     async def submit(self, handling: Handling) -> None:
         """Queue an event; waits while too many wait already."""
-        await self._events.put(handling)
+        await self._places.acquire()
+        self._events.put_nowait((handling, True))
 
-    def submit_now(self, handling: Handling) -> bool:
-        """Queue an event from a callback; False if too many wait."""
-        try:
-            self._events.put_nowait(handling)
-        except asyncio.QueueFull:
-            return False
-        return True
+    def post(self, handling: Handling) -> None:
+        """Queue an event that must not be lost and cannot wait; for sources that bring few, whatever waits."""
+        self._events.put_nowait((handling, False))
 
     async def run(self, started: asyncio.Event) -> None:
-        """Handle events until cancelled; a transaction under way is finished first."""
-        loop = asyncio.get_running_loop()
+        """Handle events until cancelled; a transaction under way is finished first, then the store is closed."""
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="store") as thread:
-            await loop.run_in_executor(thread, self._begin)
-            started.set()
-            while True:
-                group = await self._next_group()
-                handled = loop.run_in_executor(thread, self._handle, group)
-                try:
-                    effects = await asyncio.shield(handled)
-                except asyncio.CancelledError:
-                    await asyncio.wait((handled,))
-                    raise
-                for effect in effects:
-                    self._perform(effect)
+            try:
+                await self._in_thread(thread, self._begin)
+                started.set()
+                while True:
+                    group = await self._next_group()
+                    for effect in await self._in_thread(thread, partial(self._handle, group)):
+                        self._perform(effect)
+            finally:
+                thread.submit(self._store.close)
+
+    async def _in_thread(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        done = asyncio.get_running_loop().run_in_executor(thread, work)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await asyncio.wait((done,))
+            raise
 
     async def _next_group(self) -> list[Handling]:
         """Return what waits, or a timer's turn if nothing comes before it is due."""
@@ -88,14 +95,20 @@ class StoreThread:
         group: list[Handling] = []
         try:
             async with asyncio.timeout(delay_s):
-                group.append(await self._events.get())
+                group.append(self._taken(await self._events.get()))
         except TimeoutError:
             return [Station.on_timer]
         while len(group) < EVENTS_PER_TRANSACTION_MAX and not self._events.empty():
-            group.append(self._events.get_nowait())
+            group.append(self._taken(self._events.get_nowait()))
         if self._next_deadline_ms <= self._clock.monotonic_ms():
             group.append(Station.on_timer)
         return group
+
+    def _taken(self, event: tuple[Handling, bool]) -> Handling:
+        handling, took_place = event
+        if took_place:
+            self._places.release()
+        return handling
 
     def _begin(self) -> None:
         with self._store.transaction():

@@ -4,6 +4,7 @@ Rules:
 - Everything is decided in a transaction and acted on after its commit, so what is acted on stands in the journal.
 - A command waits until time is trusted; its deadline is judged just before it acts.
 - Relay and limit commands of a meter overtake one another by version: an older one is never run after a newer one.
+  What is over before it ran has no effect, overtaking included.
 - Setting a state is repeated until it is proved by reading back or the deadline is over; then it is undone.
 - A receipt, once final, is the same for ever; a command that comes again is answered with it.
 - The journal is a hash chain. A box restored from a backup, or a clone, shows another head than the cloud knows.
@@ -81,11 +82,16 @@ class Journal:
         """A new session: receipts may be asked for again."""
         self._repeated.clear()
 
-    def on_floors(self, floors: Sequence[Floor]) -> None:
+    def on_floors(self, floors: Sequence[Floor], now: Moment) -> None:
         """Take the cloud's word for what must not run any more: a disk set back has forgotten."""
         for floor in floors:
-            if floor.version > self._store.floor(floor.meter, floor.effect):
-                self._store.raise_floor(floor.meter, floor.effect, floor.version)
+            if floor.effect not in _OVERTAKING or floor.version <= self._store.floor(floor.meter, floor.effect):
+                continue
+            self._store.raise_floor(floor.meter, floor.effect, floor.version)
+            for open_ in self._rivals(floor.meter, floor.effect):
+                if open_.command.version <= floor.version:
+                    self._undo(open_)
+                    self._finish(open_, Stage.SUPERSEDED, "the cloud knows of a newer command", now)
 
     def on_command(self, command: Command, *, now: Moment) -> Effects:
         """Take a command whose signature was checked."""
@@ -95,16 +101,24 @@ class Journal:
             return ()
         self._append(["accepted", command.id])
         open_ = _Open(command, started=False)
-        if command.meter and command.meter not in self._meters:
-            self._finish(open_, Stage.REFUSED, "this gateway has no such meter", now)
-            return ()
-        if effect_group(command.effect) == "relay" and not (command.meter and self._relays.has_relay(command.meter)):
-            self._finish(open_, Stage.REFUSED, "this meter has no relay", now)
+        problem = self._problem(command)
+        if problem:
+            self._finish(open_, Stage.REFUSED, problem, now)
             return ()
         self._put(open_, "waiting")
         self._open[command.id] = open_
         self._collector.add_receipt(self._receipt(command, Stage.ACCEPTED, "", now))
         return self.pump(now)
+
+    def _problem(self, command: Command) -> str:
+        """Return why a command can never run here, or nothing."""
+        if command.meter and command.meter not in self._meters:
+            return "this gateway has no such meter"
+        if effect_group(command.effect) in _OVERTAKING and not self._relays.has_relay(command.meter):
+            return "this meter has no relay"
+        if isinstance(command.effect, Read) and not command.meter:
+            return "a read names a meter"
+        return ""
 
     def pump(self, now: Moment) -> Effects:
         """Start what waited for the time, read again what is due, end what is overdue."""
@@ -171,7 +185,7 @@ class Journal:
                 self._finish(open_, Stage.SUPERSEDED, "a newer command was accepted before", now)
                 return
             self._store.raise_floor(command.meter, group, command.version)
-            self._supersede_older(command, group, now)
+            self._supersede_older(open_, group, now)
         open_.started = True
         self._append(["started", command.id])
         match command.effect:
@@ -196,25 +210,42 @@ class Journal:
                 pass
         self._put(open_, "started")
 
-    def _supersede_older(self, command: Command, group: str, now: Moment) -> None:
-        for other in list(self._open.values()):
-            same = other.command.meter == command.meter and effect_group(other.command.effect) == group
-            if same and other.command.version < command.version:
+    def _rivals(self, meter: str, group: str) -> list[_Open]:
+        return [
+            item
+            for item in self._open.values()
+            if item.command.meter == meter and effect_group(item.command.effect) == group
+        ]
+
+    def _supersede_older(self, newer: _Open, group: str, now: Moment) -> None:
+        for other in self._rivals(newer.command.meter, group):
+            if other.command.version < newer.command.version:
+                if other.held_before is not None:
+                    # What was there before either of them, since the older one was never proved.
+                    newer.held_before = other.held_before
                 self._finish(other, Stage.SUPERSEDED, "a newer command was accepted", now)
 
     def _remember_hold(self, open_: _Open) -> None:
-        open_.held_before = Hold.UTILITY in self._relays.holds(open_.command.meter)
+        if open_.held_before is None:
+            open_.held_before = Hold.UTILITY in self._relays.holds(open_.command.meter)
 
     def _expire(self, open_: _Open, now: Moment) -> None:
         if not open_.started:
             self._finish(open_, Stage.EXPIRED, "the deadline was over before it could run", now)
             return
-        if open_.held_before is not None:
-            if open_.held_before:
-                self._relays.place(open_.command.meter, Hold.UTILITY)
-            else:
-                self._relays.lift(open_.command.meter, Hold.UTILITY)
-        self._finish(open_, Stage.FAILED, "no proof before the deadline; undone", now)
+        undone = self._undo(open_)
+        detail = "no proof before the deadline; undone" if undone else "no answer before the deadline"
+        self._finish(open_, Stage.FAILED, detail, now)
+
+    def _undo(self, open_: _Open) -> bool:
+        """Put the utility's hold back as it was before a command that was not proved; False if it moved none."""
+        if open_.held_before is None:
+            return False
+        if open_.held_before:
+            self._relays.place(open_.command.meter, Hold.UTILITY)
+        else:
+            self._relays.lift(open_.command.meter, Hold.UTILITY)
+        return True
 
     def _read(self, open_: _Open, now: Moment) -> list[DemandRead]:
         if open_.reading or open_.due_ms > now.mono_ms:

@@ -169,11 +169,12 @@ class Station:
                 raise MalformedError(f"a {type(message).__name__} does not come down")
 
     def _on_welcome(self, welcome: Welcome, now: Moment) -> Effects:
-        if not self.uplink.answers_our_hello(welcome):
+        hello_tick_ms = self.uplink.answered_hello_tick_ms(welcome)
+        if hello_tick_ms is None:
             return (Note(event="welcome.of_other_session"),)
-        clock = self.time.on_welcome(welcome.cloud_utc_ms, hello_tick_ms=self.uplink.hello_tick_ms, now=now)
+        clock = self.time.on_welcome(welcome.cloud_utc_ms, hello_tick_ms=hello_tick_ms, now=now)
         self.collector.add_fact(clock, Priority.URGENT)
-        self.journal.on_floors(welcome.floors)
+        self.journal.on_floors(welcome.floors, now)
         self.journal.on_session()
         opened = self.uplink.on_welcome(welcome, now=now)
         align = AlignPolls(offset_ms=clock.utc_ms - clock.tick_ms)
@@ -278,7 +279,7 @@ class Station:
             self.collector.next_deadline_ms(),
             self.relays.next_deadline_ms(),
         )
-        return min(now.mono_ms + 1_000, *(deadline for deadline in deadlines if deadline is not None))
+        return min((now.mono_ms + 1_000, *(deadline for deadline in deadlines if deadline is not None)))
 
     def _after(self, now: Moment, effects: Effects) -> Effects:
         """Finish a transaction: seal, send, drive."""

@@ -1,11 +1,14 @@
 """The way up: one session at a time, a window of batches in flight, each sent again until the cloud's database has it.
 
 Rules:
-- A hello with a fresh nonce opens a session on every connection; only a welcome that echoes it counts.
+- A hello with a fresh nonce opens a session on every connection, and each hour after; only a welcome that echoes one of
+  the last few counts, each once. A hello names the last session that this disk remembers: a disk set back cannot.
 - Urgent goes before ledger, ledger before what was read in this session, and that before the backlog.
 - A batch leaves the disk's list of pending ones only by a signed acknowledgement that names its digest. An unknown
-  digest changes nothing; an acknowledgement of an older epoch than the one known is ignored.
-- A welcome that tells of a restored database brings back what was acknowledged beyond the backup.
+  digest changes nothing; an acknowledgement of an older epoch than the one known is ignored, one of a newer epoch asks
+  for a new session.
+- A welcome that tells of a restored database brings back what was acknowledged beyond the backup, or in an epoch that
+  the database has no part in.
 """
 
 from dataclasses import dataclass
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     import random
 
 _EPOCH = "epoch"
+_SESSION = "session"
+HELLOS_REMEMBERED_MAX = 8
+"""Where a welcome takes longer than the wait for it, it still finds the hello that it answers."""
 
 
 class IdSource(Protocol):
@@ -37,6 +43,10 @@ class UplinkSettings:
     window_max: int = 32
     """Batches in flight, however many more the cloud allows."""
     hello_retry_ms: int = 5_000
+    """First wait for a welcome; doubles up to `hello_retry_ms_max`."""
+    hello_retry_ms_max: int = 60_000
+    session_ms_max: int = 3_600_000
+    """After so long a session is renewed: clocks drift, and the cloud may have been set back while nothing went up."""
     resend_ms: int = 10_000
     """First wait for an acknowledgement; doubles up to `resend_ms_max`."""
     resend_ms_max: int = 60_000
@@ -79,9 +89,10 @@ class Uplink:
         self._fresh_bytes = fresh_bytes
         stored = store.value(_EPOCH)
         self._epoch = int(stored) if stored else 0
-        self._nonce: bytes | None = None
-        self._hello_tick_ms = 0
+        self._hellos: dict[bytes, int] = {}
+        """Nonces that a welcome may echo, with the ticks of their hellos."""
         self._hello_due_ms: int | None = None
+        self._hello_wait_ms = settings.hello_retry_ms
         self._heard_at_ms = 0
         self._window = 0
         self._live_from = 0
@@ -92,42 +103,38 @@ class Uplink:
     def is_open(self) -> bool:
         return self._window > 0
 
-    @property
-    def hello_tick_ms(self) -> int:
-        """When the hello that a welcome answers was sent, in ticks."""
-        return self._hello_tick_ms
-
     def on_connected(self, *, journal: tuple[int, bytes], now: Moment) -> Effects:
         """Open a session."""
-        self._window = 0
-        self._in_flight.clear()
+        self.on_lost()
         return self._say_hello(journal, now)
 
     def on_lost(self) -> None:
         """Forget the session; the disk remembers what is pending."""
         self._window = 0
         self._in_flight.clear()
-        self._nonce = None
+        self._hellos.clear()
         self._hello_due_ms = None
+        self._hello_wait_ms = self._settings.hello_retry_ms
 
-    def answers_our_hello(self, welcome: Welcome) -> bool:
-        """Tell whether a welcome is for the session being opened."""
-        return self._nonce is not None and welcome.nonce == self._nonce
+    def answered_hello_tick_ms(self, welcome: Welcome) -> int | None:
+        """Return when the hello that a welcome answers was sent, in ticks; None if it answers none of ours."""
+        return self._hellos.get(welcome.nonce)
 
     def on_welcome(self, welcome: Welcome, *, now: Moment) -> Effects:
         """Begin to send; call it only for a welcome that answers our hello."""
-        self._nonce = None
-        self._hello_due_ms = None
+        self._hellos.clear()
+        self._store.set_value(_SESSION, welcome.nonce)
+        self._hello_due_ms = now.mono_ms + self._jittered(self._settings.session_ms_max)
+        self._hello_wait_ms = self._settings.hello_retry_ms
         self._heard_at_ms = now.mono_ms
         self._window = min(welcome.window, self._settings.window_max)
         self._live_from = self._store.next_serial()
         self._pending_may_exist = True
         if welcome.epoch <= self._epoch:
             return ()
-        asked_again = 0
-        for restore in sorted(welcome.restores, key=lambda restore: restore.epoch):
-            if restore.epoch > self._epoch:
-                asked_again += self._store.unmark_after_restore(epoch=restore.epoch, position=restore.position)
+        asked_again = self._store.unmark_other_epochs([1, *(restore.epoch for restore in welcome.restores)])
+        for restore in welcome.restores:
+            asked_again += self._store.unmark_after_restore(epoch=restore.epoch, position=restore.position)
         self._epoch = welcome.epoch
         self._store.set_value(_EPOCH, str(self._epoch).encode())
         return (Note(event="cloud.epoch_raised", facts=(("epoch", self._epoch), ("batches_asked_again", asked_again))),)
@@ -137,13 +144,15 @@ class Uplink:
         self._heard_at_ms = now.mono_ms
         if ack.epoch < self._epoch:
             return (Note(event="ack.of_old_epoch", facts=(("epoch", ack.epoch),)),)
+        if ack.epoch > self._epoch and self.is_open and not self._hellos:
+            self._hello_due_ms = now.mono_ms
         for digest in ack.committed:
             self._in_flight.pop(digest, None)
             self._store.mark_committed(digest, epoch=ack.epoch, position=ack.position)
         notes: list[Effect] = []
         for item in ack.quarantined:
             self._in_flight.pop(item.digest, None)
-            if self._store.mark_quarantined(item.digest, reason=item.reason):
+            if self._store.mark_quarantined(item.digest, reason=item.reason, epoch=ack.epoch, position=ack.position):
                 notes.append(Note(event="batch.quarantined", facts=(("reason", item.reason),)))
         return tuple(notes)
 
@@ -169,12 +178,12 @@ class Uplink:
 
     def next_deadline_ms(self) -> int | None:
         """Return when `pump` has something to do by itself, real ms."""
+        deadlines = [flight.due_ms for flight in self._in_flight.values()]
+        if deadlines:
+            deadlines.append(self._heard_at_ms + self._settings.silence_ms_max)
         if self._hello_due_ms is not None:
-            return self._hello_due_ms
-        if not self._in_flight:
-            return None
-        silent_ms = self._heard_at_ms + self._settings.silence_ms_max
-        return min(silent_ms, *(flight.due_ms for flight in self._in_flight.values()))
+            deadlines.append(self._hello_due_ms)
+        return min(deadlines, default=None)
 
     def _send(self, now: Moment) -> Effects:
         batches = self._store.next_batches(live_from=self._live_from, count_max=self._window + len(self._in_flight))
@@ -190,6 +199,9 @@ class Uplink:
                 if len(self._in_flight) >= self._window:
                     self._pending_may_exist = True
                     continue
+                if not self._in_flight:
+                    # Silence counts from the first thing that wanted an answer.
+                    self._heard_at_ms = now.mono_ms
                 self._in_flight[batch.digest] = self._flight(self._settings.resend_ms, now)
             elif flight.due_ms > now.mono_ms:
                 continue
@@ -202,21 +214,28 @@ class Uplink:
         return tuple(effects)
 
     def _flight(self, wait_ms: int, now: Moment) -> _InFlight:
-        return _InFlight(now.mono_ms + int(wait_ms * self._rng.uniform(0.75, 1.25)), wait_ms)
+        return _InFlight(now.mono_ms + self._jittered(wait_ms), wait_ms)
+
+    def _jittered(self, wait_ms: int) -> int:
+        return int(wait_ms * self._rng.uniform(0.75, 1.25))
 
     def _say_hello(self, journal: tuple[int, bytes], now: Moment) -> Effects:
-        self._nonce = self._fresh_bytes(16)
-        self._hello_tick_ms = now.tick_ms
-        self._hello_due_ms = now.mono_ms + int(self._settings.hello_retry_ms * self._rng.uniform(0.75, 1.25))
+        nonce = self._fresh_bytes(16)
+        self._hellos[nonce] = now.tick_ms
+        if len(self._hellos) > HELLOS_REMEMBERED_MAX:
+            del self._hellos[next(iter(self._hellos))]
+        self._hello_due_ms = now.mono_ms + self._jittered(self._hello_wait_ms)
+        self._hello_wait_ms = min(self._hello_wait_ms * 2, self._settings.hello_retry_ms_max)
         index, digest = journal
         hello = Hello(
-            nonce=self._nonce,
+            nonce=nonce,
             software=self._software,
             boot=self._boot,
             store=self._store_id,
             tick_ms=now.tick_ms,
             journal_index=index,
             journal_digest=digest,
+            previous=self._store.value(_SESSION) or bytes(16),
             epoch=self._epoch,
             meters=list(self._meters),
         )

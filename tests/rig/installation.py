@@ -10,7 +10,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -218,13 +218,14 @@ class Installation:
     def _gateway_text(self, site: Site) -> str:
         plan = self.plan
         protocol = "3.1.1" if plan.broker == "amqtt" else "5"
-        parts = [
+        parts = []
+        parts.append(
             f'utility = "{UTILITY}"\nkey_file = "boxes/{site.gateway}.key"\ntrusted_folder = "trusted"\n'
             f"period_s = {plan.period_s}\nhealth_s = {plan.health_s}\nseal_after_ms = {plan.seal_after_ms}\n"
             f'clock = "{self.clock_text}"\n[store]\npath = "{site.gateway}.db"\n'
             f'[broker]\nport = {site.cutter_port}\nprotocol = "{protocol}"\nkeep_alive_s = 5\n'
             f"reconnect_delay_ms_max = 1000\n"
-        ]
+        )
         for index, (port, meters) in enumerate(zip(site.line_ports, site.meters, strict=True)):
             parts.append(
                 f'[[lines]]\nid = "line-{index + 1}"\nanswer_ms_max = {plan.answer_ms_max}\n'
@@ -258,14 +259,20 @@ class Installation:
         yield from self.gateways.values()
 
     async def start(self, *processes: ManagedProcess) -> None:
-        """Start processes side by side, by default all of them, and wait until each says that it is ready."""
-        wanted = processes or tuple(
-            process for process in self.processes() if process is not self.broker or self.plan.broker_alone
-        )
+        """Start processes side by side and wait until each says that it is ready.
+
+        By default all of them, the gateways last, so that their first hello is heard.
+        """
+        wanted = processes or (self.sim, *self._servers())
         for process in wanted:
             process.start()
         for process in wanted:
             await asyncio.to_thread(process.wait_ready)
+        if not processes:
+            await self.start(*self.gateways.values())
+
+    def _servers(self) -> tuple[ManagedProcess, ...]:
+        return (self.broker, self.cloud) if self.plan.broker_alone else (self.cloud,)
 
     def close(self) -> None:
         """Kill whatever still runs."""
@@ -294,11 +301,13 @@ class Installation:
 
     def control(self, **command: Any) -> dict[str, Any]:
         """Ask the simulation."""
-        with socket.create_connection((LOOPBACK, self.control_port), timeout=10) as connection:
-            with connection.makefile("rwb") as lines:
-                lines.write(json.dumps(command).encode() + b"\n")
-                lines.flush()
-                reply: dict[str, Any] = json.loads(lines.readline())
+        with (
+            socket.create_connection((LOOPBACK, self.control_port), timeout=10) as connection,
+            connection.makefile("rwb") as lines,
+        ):
+            lines.write(json.dumps(command).encode() + b"\n")
+            lines.flush()
+            reply: dict[str, Any] = json.loads(lines.readline())
         assert reply.pop("ok"), reply
         return reply
 
@@ -362,6 +371,5 @@ class Installation:
         return process.out_path.read_text()
 
 
-def meters_of(sites: Sequence[Site]) -> list[str]:
-    """Return the meters of several sites."""
-    return [meter for site in sites for meter in site.all_meters()]
+Install = Callable[[Plan], Awaitable[Installation]]
+"""What the fixtures of end-to-end tests hand out."""

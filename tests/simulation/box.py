@@ -109,16 +109,16 @@ class Box:
         if self._cut is Cut.WITHIN:
             self.store.cut_at_step = random_cut(self._rng)
 
-    def set_back(self, image: Image, sure_count: int) -> None:
+    def set_back(self, image: Image, truth: Truth) -> None:
         """Come up with an earlier copy of the disk."""
         self._stop()
         self.disk.set_back(image)
-        self.truth.set_back(sure_count)
+        self.truth.set_back(truth)
         self._guarded(self._rng.randint(100, 5_000), self.start)
 
-    def copy(self) -> tuple[Image, int]:
-        """Return a copy of the disk, for later."""
-        return self.disk.image(), len(self.truth.sure)
+    def copy(self) -> tuple[Image, Truth]:
+        """Return a copy of the disk, for later, with what is known of it."""
+        return self.disk.image(), self.truth.copy()
 
     def step_clock(self) -> None:
         """Somebody sets the machine's clock."""

@@ -44,7 +44,7 @@ def _items_held(cloud: Cloud, gateway: str) -> set[Item]:
 def _complete(box: Box, cloud: Cloud, held: set[Item]) -> Iterator[str]:
     """Each row and fact that a surviving disk held is in the database, and nothing that no disk held."""
     sure = set(box.truth.sure)
-    missing = sure - held - box.truth.possible
+    missing = sure - held - box.truth.dropped
     if cloud.was_set_back:
         missing -= box.truth.released
     if missing:
@@ -140,26 +140,37 @@ def _balances_agree(box: Box, cloud: Cloud) -> Iterator[str]:
     stored: dict[str, list[Entry]] = defaultdict(list)
     for account, encoded in box.store.entries():
         stored[account].append(codec.decode_as(encoded, Entry))
+    gone = cloud.lost_entries | (_released_points(box) - _points_of(cloud, box.name) if cloud.was_set_back else set())
     for name, account in box.station.credit.accounts():
         shown = account.balance(at_ms)
         if shown != balance(BALANCE_VERSION, stored[name], account=name, at_ms=at_ms):
             yield f"{box.name}: the balance of {name} is not what its entries come to"
-        kept = [entry for entry in stored[name] if entry_digest(entry) not in cloud.lost_entries]
-        mine = balance(BALANCE_VERSION, kept, account=name, at_ms=at_ms)
+        yield from _cloud_entries_are_down(box, cloud, name, stored[name])
         theirs = cloud.transact(lambda connection, name=name: balance_of(connection, UTILITY, name, at_ms=at_ms))
-        if box.truth.was_set_back:
-            yield from _cloud_entries_are_down(box, cloud, name, stored[name])
-        elif (mine.version, mine.digest, mine.amount_minor) != (theirs.version, theirs.digest, theirs.amount_minor):
-            yield f"{box.name}: the box has {mine} for {name}, the cloud {theirs}"
+        if not box.truth.was_set_back:
+            kept = [entry for entry in stored[name] if entry_digest(entry) not in gone]
+            mine = balance(BALANCE_VERSION, kept, account=name, at_ms=at_ms)
+            if (mine.version, mine.digest, mine.amount_minor) != (theirs.version, theirs.digest, theirs.amount_minor):
+                yield f"{box.name}: the box has {mine} for {name}, the cloud {theirs}"
 
 
 def _cloud_entries_are_down(box: Box, cloud: Cloud, account: str, stored: list[Entry]) -> Iterator[str]:
-    """A box that was set back has at least all that the cloud issued."""
+    """A box has all that the cloud issued."""
     query = "SELECT digest FROM entry WHERE account = ? AND gateway IS NULL"
     issued = {digest for (digest,) in cloud.looking.execute(query, (account,))}
     lacking = issued - {entry_digest(entry) for entry in stored}
     if lacking:
         yield f"{box.name}: lacks {len(lacking)} entries that the cloud issued for {account}"
+
+
+def _released_points(box: Box) -> set[bytes]:
+    """Return the register points that were acknowledged and then dropped to make room."""
+    facts = [codec.decode_as(encoded, UpFact) for channels, encoded in box.truth.released if not channels]
+    return {hashlib.sha256(fact.entry).digest() for fact in facts if isinstance(fact, EntryFact)}
+
+
+def _points_of(cloud: Cloud, gateway: str) -> set[bytes]:
+    return {digest for (digest,) in cloud.looking.execute("SELECT digest FROM entry WHERE gateway = ?", (gateway,))}
 
 
 def _commands_are_over(boxes: list[Box], cloud: Cloud) -> Iterator[str]:

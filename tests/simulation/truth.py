@@ -1,7 +1,7 @@
 """What a gateway's disk was told, written down beside it: the measure of what the cloud must have in the end.
 
-A fact or row is *sure* once the commit that holds it was reported, *possible* where a crash left that open, and no more
-than possible where the disk was set back behind it or dropped it for want of room.
+A fact or row is *sure* once the commit that holds it was reported, and *possible* where a crash left that open or the
+disk was set back behind it.
 """
 
 import random
@@ -27,18 +27,27 @@ class PowerCutError(Exception):
 
 @dataclass(slots=True)
 class Truth:
-    """All that one gateway's disks were told, by order of commit."""
+    """All that one gateway's disk was told, by order of commit."""
 
     sure: list[Item] = field(default_factory=list)
-    possible: set[Item] = field(default_factory=set)
+    dropped: set[Item] = field(default_factory=set)
+    """Readings that were sure until there was no room for them."""
     released: set[Item] = field(default_factory=set)
     """Acknowledged and dropped: a cloud set back can no longer have it again."""
+    possible: set[Item] = field(default_factory=set)
+    """Told to a disk that was lost, or in a commit that nobody reported."""
     was_set_back: bool = False
 
-    def set_back(self, count: int) -> None:
-        """Forget the certainty of all but the first `count`."""
-        self.possible.update(self.sure[count:])
-        del self.sure[count:]
+    def copy(self) -> "Truth":
+        """Return what goes with a copy of the disk."""
+        return Truth(list(self.sure), set(self.dropped), set(self.released))
+
+    def set_back(self, earlier: "Truth") -> None:
+        """The disk is the copy again; what came later is no more than possible."""
+        self.possible.update(self.sure)
+        self.sure = list(earlier.sure)
+        self.dropped = set(earlier.dropped)
+        self.released |= earlier.released
         self.was_set_back = True
 
 
@@ -137,7 +146,7 @@ class RecordingStore(SqliteStore):
 
     def drop_telemetry(self, bytes_wanted: int) -> int:
         self._step()
-        with self._dropping(self.truth.possible):
+        with self._dropping(self.truth.dropped):
             return super().drop_telemetry(bytes_wanted)
 
     @contextmanager

@@ -136,8 +136,8 @@ class World:
         def copy() -> None:
             if not box.disk.path.exists():
                 return
-            image, count = box.copy()
-            self.agenda.at(set_back_ms, lambda: box.set_back(image, count))
+            image, truth = box.copy()
+            self.agenda.at(set_back_ms, lambda: box.set_back(image, truth))
 
         self.agenda.at(taken_ms, copy)
 

@@ -1,7 +1,8 @@
 """Sessions: a hello is answered by a welcome with the time, the epoch, and what must not run any more.
 
-The journal head that a hello shows tells a box that was restored from a backup, or cloned, from the one the cloud
-knows: its facts are sent down again, and the floors in every welcome keep it from running what has run before.
+A hello names the last session that the gateway's disk remembers. A box restored from a backup, or cloned, names another
+than the cloud expects: its facts are sent down again, and the floors in every welcome keep it from running what has run
+before. A hello that was late or sent again by somebody can look the same; then facts travel once more for nothing.
 """
 
 from typing import Any
@@ -13,9 +14,12 @@ from cloud.database import upsert
 from cloud.epoch import current_epoch, restores
 from cloud.headend.core.admission import AdmittedHello
 from wire.limits import FLOORS_MAX
-from wire.messages import Floor, Welcome
+from wire.messages import Floor, Hello, Welcome
 
 WINDOW = 16
+NONCE_BYTES = 16
+NONCES_MAX = 32
+"""Sessions offered to a gateway that hears nothing are remembered up to so many."""
 FLOOR_GRACE_MS = 86_400_000
 """Floors are told for so long after a command's deadline, in case the gateway's clock is late."""
 
@@ -26,7 +30,7 @@ def open_session(connection: sa.Connection, admitted: AdmittedHello, *, now_ms: 
     utility, name = admitted.utility, admitted.gateway
     table = schema.gateway
     known = connection.execute(sa.select(table).where(table.c.utility == utility, table.c.name == name)).one_or_none()
-    set_back = known is not None and _is_set_back(known, admitted)
+    set_back = known is not None and _is_set_back(known, hello)
     row: dict[str, Any] = {
         "utility": utility,
         "name": name,
@@ -35,6 +39,7 @@ def open_session(connection: sa.Connection, admitted: AdmittedHello, *, now_ms: 
         "software": hello.software,
         "journal_index": hello.journal_index,
         "journal_digest": hello.journal_digest,
+        "sessions": b"".join(_nonces_after(known, hello)),
         "set_back_count": (known.set_back_count if known is not None else 0) + int(set_back),
         "hello_at_ms": now_ms,
         "seen_at_ms": now_ms,
@@ -59,15 +64,34 @@ def on_bye(connection: sa.Connection, utility: str, gateway: str, *, now_ms: int
     )
 
 
-def _is_set_back(known: Any, admitted: AdmittedHello) -> bool:
-    hello = admitted.hello
+def _is_set_back(known: Any, hello: Hello) -> bool:
     if known.store is None:
         return False
-    if bytes(known.store) != hello.store:
-        return True
-    if hello.journal_index < known.journal_index:
-        return True
-    return hello.journal_index == known.journal_index and bytes(known.journal_digest) != hello.journal_digest
+    nonces = _nonces(known)
+    return bytes(known.store) != hello.store or not (hello.previous in nonces or hello.nonce in nonces)
+
+
+def _nonces(known: Any) -> list[bytes]:
+    """Return what the next hello may name, oldest first."""
+    sessions = bytes(known.sessions or b"")
+    return [sessions[at : at + NONCE_BYTES] for at in range(0, len(sessions), NONCE_BYTES)]
+
+
+def _nonces_after(known: Any, hello: Hello) -> list[bytes]:
+    """Return what the next hello may name: the session that this one names, and those offered since.
+
+    Which of the offered the gateway took only its next hello says. Where this hello names none of them the former line
+    stays possible, since a hello out of its time looks like a set-back.
+    """
+    nonces = _nonces(known) if known is not None else []
+    if hello.nonce in nonces:
+        return nonces
+    if hello.previous in nonces:
+        nonces = nonces[nonces.index(hello.previous) :]
+    else:
+        nonces.append(hello.previous)
+    nonces.append(hello.nonce)
+    return nonces if len(nonces) <= NONCES_MAX else [nonces[0], *nonces[1 - NONCES_MAX :]]
 
 
 def _send_again(connection: sa.Connection, utility: str, gateway: str, *, everything: bool, now_ms: int) -> None:
@@ -89,15 +113,21 @@ def _send_again(connection: sa.Connection, utility: str, gateway: str, *, everyt
 
 
 def _floors(connection: sa.Connection, utility: str, gateway: str, now_ms: int) -> list[Floor]:
-    """Return the highest version that is over for each meter and effect, of commands that could still be replayed."""
+    """Return for each meter and effect up to which version commands are over, of those that could still be replayed.
+
+    That is the newest that ended, and all before the newest that was sent: where the disk was set back it may have run,
+    and no older one may undo it.
+    """
     table = schema.command.c
+    is_final = table.state.in_(("executed", "failed", "expired", "superseded", "refused"))
+    over = sa.case((is_final, table.version), else_=table.version - 1)
     rows = connection.execute(
-        sa.select(table.meter, table.effect, sa.func.max(table.version).label("version"))
+        sa.select(table.meter, table.effect, sa.func.max(over).label("version"))
         .where(table.utility == utility, table.gateway == gateway)
         .where(table.not_after_ms >= now_ms - FLOOR_GRACE_MS)
-        .where(table.state.in_(("executed", "failed", "expired", "superseded", "refused")))
+        .where(sa.or_(table.sent_at_ms.is_not(None), sa.and_(is_final, table.state != "expired")))
         .group_by(table.meter, table.effect)
         .order_by(sa.func.max(table.not_after_ms).desc())
         .limit(FLOORS_MAX)
     )
-    return [Floor(row.meter, row.effect, row.version) for row in rows]
+    return [Floor(row.meter, row.effect, row.version) for row in rows if row.version > 0]

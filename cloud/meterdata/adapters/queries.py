@@ -36,6 +36,16 @@ class MeterCounts:
     counts: Counts
 
 
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """All there is of one channel of a meter, and how much there is of all of them."""
+
+    meter: str
+    counts: Counts
+    readings: list[Reading]
+    """By time."""
+
+
 class Refused(NamedTuple):
     """Rows of a message that do not count."""
 
@@ -101,6 +111,20 @@ def reconciliation(connection: sa.Connection, utility: str) -> list[MeterCounts]
         before = found.get(meter) or MeterCounts(meter, 0, Counts())
         before.counts.add(codec.decode(body).counts())
         found[meter] = MeterCounts(meter, before.day_count + 1, before.counts)
+    return list(found.values())
+
+
+def exported(connection: sa.Connection, utility: str, obis: bytes) -> list[Exported]:
+    """Return all readings of a channel and the counts of all channels, by meter; reads every day there is."""
+    codec = DayCodec()
+    table = schema.meter_day.c
+    found: dict[str, Exported] = {}
+    query = sa.select(table.meter, table.body).where(table.utility == utility).order_by(table.meter, table.day)
+    for meter, body in connection.execute(query):
+        of_meter = found.setdefault(meter, Exported(meter, Counts(), []))
+        day = codec.decode(body)
+        of_meter.counts.add(day.counts())
+        of_meter.readings.extend(sorted(reading for reading in day.readings() if reading.channel.obis == obis))
     return list(found.values())
 
 

@@ -5,6 +5,7 @@ Which database to ask is the business of whoever mounts these commands.
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
@@ -21,12 +22,13 @@ from cloud.meterdata.core.meter_day import ChannelKey, Reading
 T = TypeVar("T")
 
 _EPOCH = date(1970, 1, 1)
+_OBIS = re.compile(r"(\d{1,3})-(\d{1,3}):(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})", re.ASCII)
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 _utility = click.option("--utility", default="demo", show_default=True, help="Whose meters.")
 
 
 def make_commands(database_url: Callable[[], str]) -> list[click.Command]:
-    """Return the commands `latest`, `profile` and `gateways`, to be added to a group.
+    """Return the commands `latest`, `profile`, `gateways` and `export`, to be added to a group.
 
     Args:
         database_url: Asked when a command runs.
@@ -86,13 +88,37 @@ def make_commands(database_url: Callable[[], str]) -> list[click.Command]:
         ]
         _show("gateways", rows, as_json=as_json)
 
-    return [latest, profile, gateways]
+    @click.command()
+    @click.option("--obis", default="1-0:1.8.0.255", show_default=True, help="Which channel.")
+    @_utility
+    def export(obis: str, utility: str) -> None:
+        """Print every reading of a channel: one line of JSON for each meter.
+
+        A reading is [UTC in ms, value, scaler, whether something else was stated too]; `values` counts all channels.
+        """
+        logical_name = _obis_bytes(obis)
+        for item in ask(lambda connection: queries.exported(connection, utility, logical_name)):
+            readings = [
+                (reading.utc_ms, reading.value, reading.channel.scaler, bool(reading.others))
+                for reading in item.readings
+            ]
+            click.echo(json.dumps({"meter": item.meter, "values": item.counts.values, "readings": readings}))
+
+    return [latest, profile, gateways, export]
 
 
 def obis_text(obis: bytes) -> str:
     """Return a logical name as people write it, A-B:C.D.E.F (IEC 62056-6-1)."""
     a, b, c, d, e, f = obis
     return f"{a}-{b}:{c}.{d}.{e}.{f}"
+
+
+def _obis_bytes(text: str) -> bytes:
+    match = _OBIS.fullmatch(text)
+    groups = [int(group) for group in match.groups()] if match is not None else [256]
+    if max(groups) > 255:
+        raise click.BadParameter("write six numbers up to 255 as A-B:C.D.E.F", param_hint="--obis")
+    return bytes(groups)
 
 
 async def _ask(url: str, question: Callable[[sa.Connection], T]) -> T:

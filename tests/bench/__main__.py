@@ -1,0 +1,48 @@
+"""Runs the benchmarks and prints what they found; `make bench` is the way in.
+
+    python -m tests.bench [NAME…]
+
+BENCH_JSON names a file that gets the same as JSON.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.bench.commands import bench_commands
+from tests.bench.encoding import bench_bytes_per_value
+from tests.bench.ingest import bench_ingest
+from tests.bench.report import Section, machine, show, write_json
+from wire.runtime.clock import SystemClock
+from wire.runtime.logging import set_up_logging
+
+
+async def main(wanted: list[str]) -> None:
+    """Run what is wanted, all of it if nothing is named."""
+    # Where nobody watches, lines are as long as they need to be.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    set_up_logging(clock=SystemClock(), level="error")
+    console.print(machine())
+    sections: list[Section] = []
+
+    def keep(found: list[Section]) -> None:
+        for section in found:
+            show(section, console)
+        sections.extend(found)
+
+    if not wanted or "encoding" in wanted:
+        keep([bench_bytes_per_value()])
+    if not wanted or "ingest" in wanted:
+        keep(await bench_ingest())
+    if not wanted or "commands" in wanted:
+        keep(await bench_commands())
+    path = os.environ.get("BENCH_JSON", "")
+    if path:
+        write_json(sections, Path(path))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))

@@ -1,0 +1,332 @@
+"""A command, from an integrator's request to the proof, against the sum of its parts."""
+
+import asyncio
+import os
+import secrets
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from statistics import median, quantiles
+from time import perf_counter, process_time
+
+from gateway.adapters.modbus import ModbusDriver, ModbusRelay, TcpLine
+from gateway.adapters.profile_files import load_profiles
+from gateway.core.profiles import RelayProfile
+from tests.bench.installation import CLIENT, UTILITY, bench_process, working_folder
+from tests.bench.measure import Spent, compared, cpu_s, in_turns
+from tests.bench.report import Aim, Line, Section
+from tests.bench.village import BOARD_UNIT, METERS, RELAY_PROFILE, Village, start_village
+from tests.rig.processes import ManagedProcess
+from wire.address import Address, Direction, Kind
+from wire.facts import Receipt, Stage
+from wire.keys import PinnedKeys, SigningKey
+from wire.messages import (
+    Command,
+    Disconnect,
+    Message,
+    Reconnect,
+    Request,
+    State,
+    Status,
+    make_batch,
+    open_message,
+    seal_message,
+)
+from wire.runtime.clock import SystemClock
+from wire.runtime.mqtt import Connected, Event, MqttConfig, MqttSession
+from wire.topics import TopicTree
+
+ROUNDS = 5
+COMMANDS = 20
+"""In a round; and so many times each part."""
+MEMORY_BYTES = 100_000_000
+"""Of a gateway process."""
+VALID_MS = 60_000
+WARM_SECONDS_MAX = 60
+COMMIT_BYTES = 600
+PING_BYTES = 300
+"""About what a command or a status takes."""
+
+
+class Integrator:
+    """Requests effects and waits for the status that ends each."""
+
+    def __init__(self, session: MqttSession, village: Village) -> None:
+        self._session = session
+        self._key = village.keys.client
+        self._tree = TopicTree(UTILITY)
+        self._trusted = PinnedKeys(key.public for key in village.keys.cloud)
+        self._clock = SystemClock()
+
+    async def run(self, meter: str, *, closed: bool) -> None:
+        """Switch a meter's relay; return once the cloud says that it is proved."""
+        now_ms = self._clock.wall_ms()
+        request = Request(
+            id=secrets.token_bytes(16),
+            issued_at_ms=now_ms,
+            not_after_ms=now_ms + VALID_MS,
+            meters=[meter],
+            effect=Reconnect() if closed else Disconnect(),
+        )
+        sealed = seal_message(request, Address(UTILITY, Direction.CLIENT_UP, Kind.REQUEST, CLIENT), self._key)
+        self._session.try_publish(self._tree.client(CLIENT, Kind.REQUEST), sealed)
+        while (state := await self._next_state(request.id)) is not State.EXECUTED:
+            assert state in (State.ACCEPTED, State.SENT, State.DELIVERED), f"the command ended as {state}"
+
+    async def _next_state(self, request: bytes) -> State:
+        while True:
+            (message,) = await self._session.next_batch(1)
+            self._session.ack([message])
+            status, _ = open_message(message.payload, self._tree.parse(message.topic), self._trusted)
+            assert isinstance(status, Status)
+            if status.request == request:
+                return status.state
+
+
+Part = Callable[[], Awaitable[None]]
+
+
+async def bench_commands() -> list[Section]:
+    """Compare a command's round trip with the sum of its parts, each measured alone in the same rounds.
+
+    An integrator asks for a disconnection or a reconnection, one at a time, and stops the clock at the status
+    `executed`. In between lie real processes: Mosquitto, the cloud on SQLite, a gateway with 250 meters on 4 lines,
+    and the simulated relay board. The parts, with nothing around them: two MQTT round trips through the same broker
+    between two processes (four deliveries, as a command has); two durable commits of one row by plain `sqlite3` on
+    the same disk (what must be on disk before the relay may move: the command at the cloud, the journal at the
+    gateway); the four messages signed and verified; a coil written and read back on another line of the same
+    simulator by the gateway's own driver. What remains is ours.
+    """
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(working_folder())
+        village = await start_village(stack, folder)
+        await _all_meters_read(village)
+        session = await _session(stack, village.port, "integrator", TopicTree(UTILITY).client(CLIENT, Kind.STATUS))
+        integrator = Integrator(session, village)
+        parts = await _parts(stack, village, folder)
+        latencies_ms: list[float] = []
+        cases: dict[str, Callable[[int], Awaitable[Spent]]] = {
+            "command": lambda number: _commands(integrator, village, number, latencies_ms)
+        }
+        cases |= {name: lambda _, part=part: _repeated(part) for name, part in parts.items()}
+        processes = {"cloud": village.cloud, "gateway": village.gateway}
+        before_s = {name: cpu_s(process.pid) for name, process in processes.items()}
+        found = await in_turns(ROUNDS, cases)
+        count = COMMANDS * (ROUNDS + 1)
+        spent_ms = {
+            name: (cpu_s(process.pid) - before_s[name]) * 1_000 / count for name, process in processes.items()
+        }
+        return [_section(found, latencies_ms[COMMANDS:], spent_ms), _memory(processes)]
+
+
+async def _all_meters_read(village: Village) -> None:
+    async with asyncio.timeout(WARM_SECONDS_MAX):
+        while await village.meters_seen() < METERS:
+            await asyncio.sleep(0.5)
+
+
+async def _session(stack: AsyncExitStack, port: int, name: str, topic: str) -> MqttSession:
+    connected = asyncio.Event()
+
+    def note(event: Event) -> None:
+        if isinstance(event, Connected):
+            connected.set()
+
+    config = MqttConfig(
+        host="127.0.0.1", port=port, client_id=name, clean_start=True, session_expiry_s=0, subscriptions=(topic,)
+    )
+    session = await stack.enter_async_context(MqttSession(config, rng=Random(0), on_event=note))
+    await connected.wait()
+    return session
+
+
+async def _commands(integrator: Integrator, village: Village, number: int, latencies_ms: list[float]) -> Spent:
+    started_s = perf_counter()
+    for index in range(COMMANDS):
+        meter = village.relay_meters[index % len(village.relay_meters)]
+        began_s = perf_counter()
+        await integrator.run(meter, closed=bool((number + index // len(village.relay_meters)) % 2))
+        latencies_ms.append((perf_counter() - began_s) * 1_000)
+    return Spent(wall_s=(perf_counter() - started_s) / COMMANDS, cpu_s=0)
+
+
+async def _repeated(part: Part) -> Spent:
+    started_s, started_cpu_s = perf_counter(), process_time()
+    for _ in range(COMMANDS):
+        await part()
+    return Spent(
+        wall_s=(perf_counter() - started_s) / COMMANDS, cpu_s=(process_time() - started_cpu_s) / COMMANDS
+    )
+
+
+# ---- the parts -------------------------------------------------------------------------------------------------------
+
+
+async def _parts(stack: AsyncExitStack, village: Village, folder: Path) -> dict[str, Part]:
+    return {
+        "two MQTT round trips": await _round_trips(stack, village.port, folder),
+        "two durable commits": _commits(stack, folder),
+        "signatures": _signatures(village),
+        "Modbus write and read-back": _write_and_read_back(stack, village),
+    }
+
+
+async def _round_trips(stack: AsyncExitStack, port: int, folder: Path) -> Part:
+    echo = bench_process("echo", str(port), "echo/in", "echo/out", name="echo", folder=folder)
+    stack.callback(echo.close)
+    echo.start_ready()
+    session = await _session(stack, port, "caller", "echo/out")
+    payload = os.urandom(PING_BYTES)
+    # The other side says that it is connected before its subscription counts.
+    await asyncio.sleep(0.5)
+
+    async def round_trips() -> None:
+        for _ in range(2):
+            session.try_publish("echo/in", payload)
+            session.ack(await session.next_batch(1))
+
+    return round_trips
+
+
+def _commits(stack: AsyncExitStack, folder: Path) -> Part:
+    connection = sqlite3.connect(folder / "commits.db", isolation_level=None)
+    stack.callback(connection.close)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("CREATE TABLE row (id INTEGER PRIMARY KEY, content BLOB NOT NULL)")
+
+    async def commits() -> None:
+        for _ in range(2):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("INSERT INTO row (content) VALUES (?)", (os.urandom(COMMIT_BYTES),))
+            connection.execute("COMMIT")
+
+    return commits
+
+
+def _signatures(village: Village) -> Part:
+    keys = village.keys
+    ack, command_key, _ = keys.cloud
+    gateway = keys.gateways[0].public.party
+    meter, now_ms = village.relay_meters[0], SystemClock().wall_ms()
+    request = Request(id=bytes(16), issued_at_ms=now_ms, not_after_ms=now_ms, meters=[meter], effect=Disconnect())
+    command = Command(
+        id=bytes(16),
+        meter=meter,
+        version=1,
+        issued_at_ms=now_ms,
+        not_after_ms=now_ms,
+        issuer=CLIENT,
+        effect=Disconnect(),
+    )
+    receipt = Receipt(
+        command=bytes(16),
+        meter=meter,
+        stage=Stage.EXECUTED,
+        boot=bytes(8),
+        tick_ms=1,
+        detail="",
+        relay_closed=False,
+        values=[],
+        journal_index=1,
+        journal_digest=bytes(32),
+    )
+    status = Status(
+        request=bytes(16),
+        command=bytes(16),
+        meter=meter,
+        state=State.EXECUTED,
+        at_ms=now_ms,
+        detail="",
+        relay_closed=False,
+    )
+    letters: list[tuple[Message, Direction, Kind, str, SigningKey]] = [
+        (request, Direction.CLIENT_UP, Kind.REQUEST, CLIENT, keys.client),
+        (command, Direction.DOWN, Kind.COMMAND, gateway, command_key),
+        (make_batch([receipt], store=bytes(8), index=1), Direction.UP, Kind.BATCH, gateway, keys.gateways[0]),
+        (status, Direction.CLIENT_DOWN, Kind.STATUS, CLIENT, ack),
+    ]
+    registry = PinnedKeys(key.public for *_, key in letters)
+
+    async def signatures() -> None:
+        for message, direction, kind, party, key in letters:
+            address = Address(UTILITY, direction, kind, party)
+            open_message(seal_message(message, address, key), address, registry)
+
+    return signatures
+
+
+def _write_and_read_back(stack: AsyncExitStack, village: Village) -> Part:
+    profile = load_profiles(None)[RELAY_PROFILE]
+    assert isinstance(profile, RelayProfile)
+    host, port = village.spare_address
+    relay = ModbusRelay(unit=BOARD_UNIT, profile=profile, output=0)
+    line = TcpLine(host=host, port=port, framing="rtu")
+    driver = ModbusDriver(line, meters={}, relays={"spare": relay}, clock=SystemClock())
+    stack.callback(driver.reset)
+    closed = False
+
+    async def write_and_read_back() -> None:
+        nonlocal closed
+        closed = not closed
+        assert await driver.switch("spare", closed=closed) is closed
+
+    return write_and_read_back
+
+
+# ---- what it came to -------------------------------------------------------------------------------------------------
+
+
+def _section(found: dict[str, list[Spent]], latencies_ms: list[float], spent_ms: dict[str, float]) -> Section:
+    wall_ms = {name: [spent.wall_s * 1_000 for spent in rounds] for name, rounds in found.items()}
+    ours = wall_ms.pop("command")
+    sums = [sum(parts) for parts in zip(*wall_ms.values(), strict=True)]
+    result = compared(ours, sums)
+    return Section(
+        title="Command round trip, from the request to the status executed",
+        compared="Wall time of one command at a time against the sum of its parts measured alone.",
+        lines=[
+            Line(
+                what="round trip",
+                measured=median(ours),
+                unit="ms",
+                against="sum of its parts",
+                baseline=median(sums),
+                ratio=result.ratio,
+                spread=result.spread,
+                aim=Aim(bound=1.5, at_least=False),
+            ),
+            Line(what="99th percentile of single commands", measured=quantiles(latencies_ms, n=100)[98], unit="ms"),
+            *(Line(what=f"part: {name}", measured=median(rounds), unit="ms") for name, rounds in wall_ms.items()),
+            *(
+                Line(what=f"processor time of the {name}, a command", measured=spent, unit="ms")
+                for name, spent in spent_ms.items()
+            ),
+        ],
+    )
+
+
+def _memory(processes: dict[str, ManagedProcess]) -> Section:
+    bounds = {"gateway": Aim(bound=1, at_least=False), "cloud": None}
+    lines = []
+    for name, process in processes.items():
+        highest_mib = process.usage().rss_bytes_max / 2**20
+        aim = bounds[name]
+        lines.append(
+            Line(
+                what=f"{name}, resident at its highest",
+                measured=highest_mib,
+                unit="MiB",
+                against="the budget of a Pi: 100 MB" if aim is not None else "",
+                baseline=MEMORY_BYTES / 2**20 if aim is not None else None,
+                ratio=highest_mib * 2**20 / MEMORY_BYTES if aim is not None else None,
+                aim=aim,
+            )
+        )
+    return Section(
+        title="Memory after all meters were read and the commands ran",
+        compared="Whole processes: a gateway with 250 meters on 4 lines; a cloud process with three rooms.",
+        lines=lines,
+    )
