@@ -13,7 +13,7 @@ PYTEST := $(PYTHON_RUN) -m pytest
 INSTALLED := $(VENV)/.installed
 SERVERS := mosquitto influxdb postgresql
 
-# What goes to `wattpost demo`, for example ARGS="--duration 60".
+# What goes to `wattpost demo`, for example ARGS="--duration 60", or which benchmarks to run, ARGS="store commands".
 ARGS ?=
 # The seed that `make sim` replays.
 SEED ?=
@@ -48,8 +48,8 @@ lint: $(INSTALLED) ## Check format, style, import rules and types
 	$(PYTHON_RUN) -m mypy
 
 bench: $(INSTALLED) ## Measure, as ratios against a baseline of the same run
-	@tests/rig/packages.sh $(SERVERS)
-	$(PYTEST) -s --timeout=0 -p no:randomly tests/bench
+	@tests/rig/packages.sh mosquitto postgresql
+	@$(PYTHON_RUN) -m tests.bench $(ARGS)
 
 fix: $(INSTALLED) ## Format, repair what ruff can, write the generated files anew
 	$(PYTHON_RUN) -m ruff format --quiet .

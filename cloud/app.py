@@ -25,7 +25,7 @@ from cloud.config import Config
 from cloud.database import Database, open_database
 from cloud.headend.adapters.intake import Intake
 from cloud.keys import CloudKeys
-from cloud.messaging import log_event, send, settle, take_in
+from cloud.messaging import log_event, send, send_in_order, take_in
 from cloud.meterdata.adapters import projector
 from cloud.migrations import require_current
 from cloud.registry import Registry
@@ -166,7 +166,8 @@ class Cloud:
         out = sessions.start("commands-out", ())
 
         async def handle(messages: Sequence[Message]) -> None:
-            await desk.take_requests(await intake.judge(messages))
+            judged = await intake.judge(messages)
+            await send(out, await desk.take_requests(judged, may_send=out.is_connected))
 
         requests = take_in(session, handle, group_max=self._config.group_batches_max, rng=self._rng)
         group.create_task(requests, name="commands requests")
@@ -190,15 +191,13 @@ class Cloud:
                 continue
 
     async def _dispatch_once(self, desk: Desk, out: MqttSession) -> None:
-        while await desk.follow():
-            pass
-        if not out.is_connected:
-            return  # what is taken as due now would count as sent, and wait for its next turn
-        await send(out, await desk.due())
-        for number, status in await desk.statuses():
-            if not await settle(out, status):
-                break
-            await desk.told([number])
+        more = True
+        while more:
+            # What is taken as due while nothing can be sent would count as sent, and wait for its next turn.
+            turn = await desk.turn(may_send=out.is_connected)
+            await send(out, turn.due)
+            desk.told(await send_in_order(out, turn.statuses))
+            more = turn.more
 
     def _open_feeder(self, database: Database, stack: AsyncExitStack) -> "Feeder | None":
         if "monitoring" not in self._config.rooms or self._config.influx is None:

@@ -12,13 +12,14 @@ from wire.limits import RESTORES_MAX
 from wire.messages import Restore
 
 _EPOCH = "epoch"
+_EPOCH_QUERY = sa.select(schema.setting.c.value).where(schema.setting.c.name == _EPOCH)
 POSITION_MARGIN_POSTGRESQL = 10_000
 """Ids are given out before they commit: a backup may lack ids this far below its highest."""
 
 
 def current_epoch(connection: sa.Connection) -> int:
     """Return the epoch, 1 for a database that was never set back."""
-    value = connection.execute(sa.select(schema.setting.c.value).where(schema.setting.c.name == _EPOCH)).scalar()
+    value = connection.execute(_EPOCH_QUERY).scalar()
     return int(value) if value is not None else 1
 
 

@@ -23,6 +23,8 @@ from wire.runtime.errors import UnavailableError
 
 IDLE_SECONDS = 1.0
 """Longest wait for a notice: other processes give none."""
+GATHER_SECONDS = 0.05
+"""After a notice, what is committed so soon after is read in one step, and those whose commits matter more go first."""
 RETRY_DELAY_MS = 500
 RETRY_DELAY_MS_MAX = 60_000
 
@@ -41,7 +43,21 @@ class Followed:
     sealed: bytes
 
 
+_POSITION = sa.select(schema.cursor.c.tx, schema.cursor.c.message).where(schema.cursor.c.name == sa.bindparam("of"))
+IS_NEXT = sa.and_(
+    sa.tuple_(schema.message.c.tx, schema.message.c.id)
+    > sa.tuple_(sa.bindparam("after_tx", type_=sa.BigInteger), sa.bindparam("after_message", type_=sa.BigInteger)),
+    schema.message.c.tx < sa.bindparam("visible_below", type_=sa.BigInteger),
+)
+"""A message is behind a cursor, and none can appear before it any more; `next_after` gives the parameters."""
 _COLUMNS = [schema.message.c[name] for name in ("id", "tx", "utility", "gateway", "received_at_ms", "sealed")]
+
+_NEXT = (
+    sa.select(*_COLUMNS)
+    .where(IS_NEXT, schema.message.c.quarantine_reason.is_(None))
+    .order_by(schema.message.c.tx, schema.message.c.id)
+    .limit(sa.bindparam("count_max", type_=sa.Integer))
+)
 
 
 def take_turn(connection: sa.Connection, name: str) -> None:
@@ -57,21 +73,18 @@ def position_of(connection: sa.Connection, name: str) -> tuple[int, int]:
     """Return how far the follower `name` has read, as (tx, id) of a message; no other process moves it meanwhile."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"cursor {name}"})
-    at = connection.execute(
-        sa.select(schema.cursor.c.tx, schema.cursor.c.message).where(schema.cursor.c.name == name)
-    ).one_or_none()
+    at = connection.execute(_POSITION, {"of": name}).one_or_none()
     return (at.tx, at.message) if at else (0, 0)
 
 
-def is_next(connection: sa.Connection, name: str) -> sa.ColumnElement[bool]:
-    """Return the condition under which a message is behind the cursor `name` and none can appear before it any more.
+def next_after(connection: sa.Connection, name: str) -> dict[str, int]:
+    """Return the parameters of `IS_NEXT` for the cursor `name`.
 
     Takes the follower's turn first, so that two processes never work from one cursor.
     """
     take_turn(connection, name)
-    table = schema.message.c
-    after = sa.tuple_(table.tx, table.id) > position_of(connection, name)
-    return sa.and_(after, table.tx < visible_below(connection))
+    tx, message = position_of(connection, name)
+    return {"after_tx": tx, "after_message": message, "visible_below": visible_below(connection)}
 
 
 def next_messages(connection: sa.Connection, name: str, *, count_max: int, behind: str | None = None) -> list[Followed]:
@@ -83,17 +96,11 @@ def next_messages(connection: sa.Connection, name: str, *, count_max: int, behin
         count_max: How many at most.
         behind: Another follower, beyond whose cursor nothing is returned.
     """
-    table = schema.message.c
-    query = (
-        sa.select(*_COLUMNS)
-        .where(is_next(connection, name))
-        .where(table.quarantine_reason.is_(None))
-        .order_by(table.tx, table.id)
-        .limit(count_max)
-    )
+    query, parameters = _NEXT, next_after(connection, name) | {"count_max": count_max}
     if behind is not None:
+        table = schema.message.c
         query = query.where(sa.tuple_(table.tx, table.id) <= position_of(connection, behind))
-    return [Followed(*row) for row in connection.execute(query)]
+    return [Followed(*row) for row in connection.execute(query, parameters)]
 
 
 def messages_by_id(connection: sa.Connection, ids: Iterable[int]) -> list[Followed]:
@@ -159,3 +166,4 @@ async def _heard(notice: asyncio.Event) -> None:
             await notice.wait()
     except TimeoutError:
         return
+    await asyncio.sleep(GATHER_SECONDS)

@@ -6,6 +6,7 @@ group is tried again. What cannot be sent is dropped, since whoever waits for it
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import takewhile
 from random import Random
 
 import structlog
@@ -76,6 +77,16 @@ async def settle(session: MqttSession, effect: Publish) -> bool:
     except PublishRefusedError as error:
         _log.error("publish.refused", topic=error.topic, problem=error.problem)
     return True
+
+
+async def send_in_order(session: MqttSession, numbered: Sequence[tuple[int, Publish]]) -> list[int]:
+    """Publish effects in their order, without waiting for each; return the numbers of those that are done with.
+
+    What follows one that must be tried again is tried again too.
+    """
+    settled = await asyncio.gather(*(settle(session, effect) for _, effect in numbered))
+    done_count = sum(1 for _ in takewhile(bool, settled))
+    return [number for number, _ in numbered[:done_count]]
 
 
 def log_event(event: Event) -> None:

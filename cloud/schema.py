@@ -83,7 +83,6 @@ gateway = Table(
     Column("software", String(40), nullable=False, server_default=""),
     Column("journal_index", BigInteger, nullable=False, server_default="0"),
     Column("journal_digest", LargeBinary(32)),
-    Column("sessions", LargeBinary, comment="nonces of 16 bytes that the next hello may name, oldest first"),
     Column("set_back_count", Integer, nullable=False, server_default="0"),
     Column("hello_at_ms", BigInteger, nullable=False, server_default="0"),
     Column("seen_at_ms", BigInteger, nullable=False, server_default="0"),

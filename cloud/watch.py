@@ -50,7 +50,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     balances: dict[str, int]
     """Of those accounts asked for that are open, in minor units."""
     events: list[Happened]
-    """Since the picture before."""
+    """Since the picture before; with several handlers one that commits behind a later one may be left out."""
 
 
 @dataclass(frozen=True, slots=True)

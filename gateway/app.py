@@ -41,7 +41,7 @@ from wire.facts import ReadValue
 from wire.keys import PinnedKeys, Purpose
 from wire.readings import Channel, Row
 from wire.runtime.clock import Clock, clock_from_text
-from wire.runtime.errors import ConfigError, UnavailableError
+from wire.runtime.errors import ConfigError, PublishRefusedError, UnavailableError
 from wire.runtime.keyring import load_key, load_public_keys
 from wire.runtime.mqtt import Connected, Event, Lost, Message, MqttConfig, MqttSession, Will
 from wire.topics import TopicTree
@@ -102,6 +102,7 @@ class Gateway:
             rng=Random(secrets.randbits(64)),  # noqa: S311 - jitter
             on_event=self._on_session_event,
         )
+        self._refused_topics: set[str] = set()
         self._group: asyncio.TaskGroup | None = None
 
     def _mqtt_config(self) -> MqttConfig:
@@ -142,6 +143,7 @@ class Gateway:
         match event:
             case Connected():
                 _log.info("broker.connected")
+                self._refused_topics.clear()
                 self._mind.post(Station.on_connected)
             case Lost(was_connected=was_connected):
                 if was_connected:
@@ -190,9 +192,17 @@ class Gateway:
 
     def _publish(self, topic: str, sealed: bytes) -> None:
         try:
-            self._session.try_publish(topic, sealed).add_done_callback(_forget_outcome)
+            self._session.try_publish(topic, sealed).add_done_callback(self._on_published)
         except UnavailableError:
             return  # the uplink's own timer sends it again
+
+    def _on_published(self, outcome: asyncio.Future[None]) -> None:
+        error = None if outcome.cancelled() else outcome.exception()
+        if isinstance(error, PublishRefusedError) and error.topic not in self._refused_topics:
+            # Once in a connection: the uplink goes on trying, since only the broker's operator can mend it.
+            self._refused_topics.add(error.topic)
+            remedy = "let the broker's access list admit this gateway to its own topics"
+            _log.error("publish.refused", topic=error.topic, problem=error.problem, remedy=remedy)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._group is not None, "effects come while it runs"
@@ -235,7 +245,8 @@ class Gateway:
     async def _report_health(self) -> None:
         while True:
             await asyncio.sleep(self._config.health_s)
-            metrics = [("rows_count", self._mind.station.counts.rows)]
+            counts = self._mind.station.counts
+            metrics = [("rows_count", counts.rows), ("refused_count", sum(counts.refused.values()))]
             for name, worker in self._meters.workers.items():
                 prefix = name.lower().replace("-", "_")[:20]
                 metrics.append((f"{prefix}_transactions", worker.usage.transactions))
@@ -264,8 +275,3 @@ def _event(meter: str, code: str, detail: str) -> Handling:
 
 def _health(metrics: Sequence[tuple[str, int]]) -> Handling:
     return lambda station, now: station.on_health("", metrics, now)
-
-
-def _forget_outcome(future: asyncio.Future[None]) -> None:
-    if not future.cancelled():
-        future.exception()

@@ -37,8 +37,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     journal_index: Counter
     """Head of the command journal: how many entries it has."""
     journal_digest: Digest
-    previous: Id16
-    """Nonce of the last session that this disk remembers; zeros before the first. A disk set back names an old one."""
+    facts_held: Id16
+    """Exclusive or of the ids of all facts of the cloud on this disk: by it the cloud sees that some were lost."""
     epoch: Annotated[int, Meta(ge=0, le=2**31)]
     """The highest epoch of the cloud this gateway knows; 0 before its first welcome."""
     meters: Annotated[list[MeterId], Meta(max_length=limits.METERS_PER_GATEWAY_MAX)]

@@ -141,20 +141,22 @@ class _FailedRead(msgspec.Struct, frozen=True):
     meter: str = ""
 
 
-def given_up(log: Iterable[bytes], *, span_ms: int) -> list[Excuse]:
+def given_up(log: Iterable[bytes], *, before_ms: int, after_ms: int) -> list[Excuse]:
     """Return the reads that a gateway says, in its log, it gave up.
 
     Args:
         log: Lines of JSON.
-        span_ms: How long before giving up, in site ms, a part of the read may have been answered.
+        before_ms: How long before it gave the read up, in site ms, a part of it may have been answered; less than a
+            capture period, so that the read before, which is owed, is not excused.
+        after_ms: How long after that, in site ms, a late answer may have come.
     """
     excuses: list[Excuse] = []
     for line in log:
         if b"read.failed" not in line:
             continue
         failed = msgspec.json.decode(line, type=_FailedRead)
-        until_ms = round(failed.timestamp.timestamp() * 1000)
-        excuses.append(Excuse(failed.meter, until_ms - span_ms, until_ms))
+        at_ms = round(failed.timestamp.timestamp() * 1000)
+        excuses.append(Excuse(failed.meter, at_ms - before_ms, at_ms + after_ms))
     return excuses
 
 

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 DRAIN_S_MAX: Final = 45.0
 AGAIN_S: Final = 1.5
-READ_MS_MAX: Final = 5_000
-"""The longest that a read of many parts can have gone on, real ms, before its gateway gave it up."""
+GIVEN_UP_MS_MAX: Final = ANSWER_MS_MAX + 450
+"""How long a read of many parts may have gone on, real ms, until its gateway gave it up."""
+LATE_MS_MAX: Final = 1_500
+"""How late an answer may come, real ms: a gateway leaves a meter that failed alone for two seconds."""
 NEIGHBOUR_SHARE_MIN: Final = 0.9
 
 
@@ -130,18 +132,16 @@ async def _drained(installation: Installation, integrator: Integrator, sent: lis
     deadline_s = asyncio.get_running_loop().time() + DRAIN_S_MAX
     while True:
         await asyncio.sleep(AGAIN_S)
-        if scene.committed < scene.taken and asyncio.get_running_loop().time() < deadline_s - DRAIN_S_MAX / 2:
-            # Cheaper than an export; a read given up keeps the two apart, so this does not wait for ever.
-            scene.phase = "counting: gateways still send"
         lines = (await installation.export()).splitlines()
         held = [msgspec.json.decode(line, type=HeldOfMeter) for line in lines]
         account = compare(sent, held, _excuses(installation, integrator))
         if account.is_even or asyncio.get_running_loop().time() > deadline_s:
             return account
+        scene.phase = f"counting: {account.lost} readings are still on their way"
 
 
 def _excuses(installation: Installation, integrator: Integrator) -> list[Excuse]:
-    span_ms = READ_MS_MAX * installation.plan.clock.rate
+    rate = installation.plan.clock.rate
     excuses = [
         Excuse(outcome.meter, outcome.from_ms, outcome.until_ms)
         for outcome in integrator.outcomes
@@ -149,7 +149,7 @@ def _excuses(installation: Installation, integrator: Integrator) -> list[Excuse]
     ]
     for gateway in installation.cast.gateways:
         with (installation.plan.folder / "logs" / f"{gateway}.log").open("rb") as log:
-            excuses += given_up(log, span_ms=span_ms)
+            excuses += given_up(log, before_ms=GIVEN_UP_MS_MAX * rate, after_ms=LATE_MS_MAX * rate)
     return excuses
 
 

@@ -224,7 +224,7 @@ def _broker_line(program: str) -> str:
     if program == "mosquitto":
         return "broker: Mosquitto, MQTT 5, a program of its own"
     return (
-        "broker: amqtt inside the cloud's program, since Mosquitto is not installed or not wanted; it speaks MQTT 3.1.1, "
+        "broker: amqtt inside the cloud's program, as Mosquitto is not installed or not wanted; it speaks MQTT 3.1.1, "
         "serves this machine only and forgets messages in flight: nothing may be missing all the same"
     )
 

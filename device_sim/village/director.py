@@ -113,6 +113,7 @@ class Director:
                 self._cast.islander.meter: after(ISLANDER_OUT_SHARE),
             }
         )
+        self._scene.on_accounts_opened()
 
     async def _perform(self, act: Act) -> None:
         installation, cast = self._installation, self._cast

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NEWS_MAX: Final = 100
 EVENT_METER_LOST: Final = "3.1.0.85"
+DETAIL_NO_ANSWER: Final = "no answer"
+"""A gateway also reports meters that it left alone too long, with the same code."""
 EVENT_METER_FOUND: Final = "3.1.0.216"
 _MINUTE_MS: Final = 60_000
 _DAY_MS: Final = 86_400_000
@@ -131,17 +133,20 @@ class Scene:
         return [
             GatewayView(
                 name=name,
-                is_online=self._present.get(name, False),
+                is_online=self.is_online(name),
                 is_cut=name in self._cut,
                 waiting=max(self._taken_of(name) - self._stored_of(name), 0),
             )
             for name in self.cast.gateways
         ]
 
+    def is_online(self, gateway: str) -> bool:
+        """Tell whether the cloud can hear a gateway."""
+        return self._present.get(gateway, False) and gateway not in self._cut
+
     def is_reachable(self, house: House) -> bool:
         """Tell whether a request about a house can be answered now."""
-        is_present = self._present.get(house.gateway, False) and house.gateway not in self._cut
-        return is_present and house.meter not in self.dead
+        return self.is_online(house.gateway) and house.meter not in self.dead
 
     # ---- what it is told ---------------------------------------------------------------------------------------------
 
@@ -153,12 +158,12 @@ class Scene:
                 self._disconnecting.add(cast.debtor.meter)
                 self._say(f"The billing office asks to disconnect {cast.debtor.family}'s house")
             case Act.RECONNECT:
-                self._say(f"{cast.debtor.family} has settled: the billing office asks to reconnect the house")
+                self._say(f"The billing office asks to reconnect {cast.debtor.family}'s house")
             case Act.PAY_SPENDER:
                 self._say(f"{cast.spender.family} pays at the shop")
             case Act.CUT_NETWORK:
                 self._cut.add(cast.outage)
-                self._say(f"{cast.outage} loses its network; its meters are read on, the readings wait on its disk")
+                self._say(f"{cast.outage} loses its network; it reads on and keeps the readings")
             case Act.PAY_ISLANDER:
                 self._say(f"{cast.islander.family} pays, but {cast.outage} has no network: the credit waits")
             case Act.RESTORE_NETWORK:
@@ -168,10 +173,15 @@ class Scene:
                 self._say(f"{cast.outage} has its network again, with {waiting} readings to send")
             case Act.BREAK_METER:
                 self.dead.add(cast.broken.meter)
-                self._say(f"{cast.broken.family}'s meter dies; its neighbours on the same line must not notice")
+                self._say(f"{cast.broken.family}'s meter dies; the others on its line must not notice")
             case Act.REPAIR_METER:
                 self.dead.discard(cast.broken.meter)
                 self._say(f"{cast.broken.family}'s meter is repaired")
+
+    def on_accounts_opened(self) -> None:
+        """The prepaid accounts are there."""
+        poor = f"{self.cast.spender.family} and {self.cast.islander.family}"
+        self._say(f"{len(self.cast.prepaid)} households prepay; {poor} have little credit")
 
     def on_meters(self, states: list[dict[str, Any]]) -> None:
         """The houses, as the simulator shows them."""
@@ -194,8 +204,8 @@ class Scene:
         self.batch_bytes = picture["batch_bytes"]
         accounts = {house.account: house.meter for house in self.cast.prepaid}
         self.balances = {accounts[account]: minor for account, minor in picture["balances"].items()}
-        for _, meter, code, _ in picture["events"]:
-            self._on_event(meter, code)
+        for _, meter, code, detail in picture["events"]:
+            self._on_event(meter, code, detail)
         self._on_presence()
 
     def on_outcome(self, meter: str, *, executed: bool, was_ping: bool, says: str) -> None:
@@ -224,10 +234,10 @@ class Scene:
             case Light.LIT:
                 self._say(f"{house.family}'s house has light again")
             case Light.DISCONNECTED:
-                self._say(f"{house.family}'s house is dark: disconnected on a signed request")
+                self._say(f"{house.family}'s house is dark, disconnected on a signed request")
             case Light.NO_CREDIT:
-                alone = "all by itself, without network" if is_offline else "by itself"
-                self._say(f"{house.family}'s credit is used up: {house.gateway} switches the house off, {alone}")
+                alone = "by itself, without network" if is_offline else "by itself"
+                self._say(f"{house.family}'s credit is used up; {house.gateway} cuts the house off {alone}")
         if house is self.cast.spender:
             self._see(Seen.SPENDER_DARK if light is not Light.LIT else Seen.SPENDER_LIT)
         elif house is self.cast.debtor:
@@ -237,10 +247,11 @@ class Scene:
         elif house is self.cast.islander and light is Light.LIT and not is_offline:
             self._see(Seen.ISLANDER_LIT)
 
-    def _on_event(self, meter: str, code: str) -> None:
+    def _on_event(self, meter: str, code: str, detail: str) -> None:
         if meter != self.cast.broken.meter:
             return
-        if code == EVENT_METER_LOST and meter in self.dead:
+        is_lost = code == EVENT_METER_LOST and detail == DETAIL_NO_ANSWER
+        if is_lost and meter in self.dead and Seen.METER_LOST not in self.seen:
             self._say(f"{self.cast.broken.gateway} reports that {self.cast.broken.family}'s meter does not answer")
             self._see(Seen.METER_LOST)
         elif code == EVENT_METER_FOUND and meter not in self.dead and Seen.METER_LOST in self.seen:

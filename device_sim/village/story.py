@@ -50,22 +50,23 @@ class Beat:
     after: Seen | None = None
     """Waits for this ..."""
     share_max: float = 1.0
-    """... but not longer than this share of the time."""
+    """... but not longer than this share of the time; above 1 if the story may go on for it."""
 
 
 BEATS: Final = (
     Beat(act=Act.DISCONNECT, share=0.10),
     Beat(act=Act.PAY_SPENDER, share=0.24, after=Seen.SPENDER_DARK, share_max=0.36),
     Beat(act=Act.RECONNECT, share=0.28, after=Seen.DEBTOR_DARK, share_max=0.36),
-    Beat(act=Act.CUT_NETWORK, share=0.38),
-    Beat(act=Act.BREAK_METER, share=0.42),
+    Beat(act=Act.BREAK_METER, share=0.32),
+    Beat(act=Act.CUT_NETWORK, share=0.40),
     Beat(act=Act.PAY_ISLANDER, share=0.50, after=Seen.ISLANDER_DARK, share_max=0.60),
     Beat(act=Act.RESTORE_NETWORK, share=0.60, after=Seen.ISLANDER_DARK, share_max=0.66),
-    Beat(act=Act.REPAIR_METER, share=0.72, after=Seen.METER_LOST, share_max=0.85),
+    # A gateway is sure only after three attempts, which it spaces so that they cost the neighbours little.
+    Beat(act=Act.REPAIR_METER, share=0.72, after=Seen.METER_LOST, share_max=1.3),
 )
 SPENDER_OUT_SHARE: Final = 0.15
 """When the spender's first credit is to end, as a share of the time."""
-ISLANDER_OUT_SHARE: Final = 0.45
+ISLANDER_OUT_SHARE: Final = 0.47
 """When the islander's is: well within the outage."""
 
 

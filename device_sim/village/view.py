@@ -19,7 +19,7 @@ from device_sim.village.closing import Result, summary_rows
 from device_sim.village.scene import Light, Scene
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import ConsoleOptions, RenderableType, RenderResult
 
     from device_sim.village.cast import House
 
@@ -30,20 +30,32 @@ _GLYPHS: Final = {
 }
 _DEAD: Final = ("✕", "bold magenta")
 _FRAME: Final = "grey50"
-_HOUSEHOLDS_LINES: Final = 7
+_MIDDLE_LINES: Final = 7
+"""Of the panels in the middle on a terminal of 24 lines."""
+_TIME_WIDTH: Final = 14
+_BAR_WIDTH_MAX: Final = 10
+_WAITING_PER_BLOCK: Final = 30
+_SKY: Final = {
+    "night": "bold bright_blue",
+    "dawn": "bold bright_magenta",
+    "morning": "bold bright_cyan",
+    "afternoon": "bold bright_yellow",
+    "evening": "bold magenta",
+}
 
 
 def draw(scene: Scene, console: Console) -> RenderableType:
     """Return the picture for a console of its size."""
+    middle = _MIDDLE_LINES + max(console.height - 24, 0) // 4
     layout = Layout()
     layout.split_column(
         Layout(_heading(scene), size=1),
         Layout(_houses(scene, console.width), size=len(scene.cast.gateways) + 4),
-        Layout(name="middle", size=_HOUSEHOLDS_LINES),
+        Layout(name="middle", size=middle),
         Layout(_news(scene), name="news", minimum_size=3),
         Layout(_footer(scene, console.width), size=1),
     )
-    layout["middle"].split_row(Layout(_households(scene), ratio=3), Layout(_counters(scene), ratio=2))
+    layout["middle"].split_row(Layout(_households(scene, middle - 2), ratio=3), Layout(_counters(scene), ratio=2))
     return layout
 
 
@@ -52,12 +64,12 @@ def _heading(scene: Scene) -> RenderableType:
     line.add_column()
     line.add_column(justify="right")
     houses, gateways = len(scene.cast.houses), len(scene.cast.gateways)
-    time = f"{scene.calendar.text(scene.now_ms)}, {scene.calendar.part_of_day(scene.now_ms)}"
+    part = scene.calendar.part_of_day(scene.now_ms)
     line.add_row(
         Text.assemble(
             (" Wattpost ", "bold black on bright_yellow"), f" a village: {houses} houses, {gateways} gateways"
         ),
-        Text(f"{time} ", "bold"),
+        Text(f"{scene.calendar.text(scene.now_ms)}, {part} ", _SKY[part]),
     )
     return line
 
@@ -71,7 +83,8 @@ def _houses(scene: Scene, width: int) -> RenderableType:
         lights = Text(" " if width < 100 else "  ").join(
             Text(*_glyph(scene, house)) for house in scene.cast.of_gateway(gateway.name)
         )
-        waiting = Text(f"{gateway.waiting:>4} waiting", "bold red" if gateway.is_cut else "grey62")
+        style = "bold red" if gateway.is_cut else "grey62"
+        waiting = Text(f"{gateway.waiting:>4} to send {_bar(gateway.waiting)}", style)
         table.add_row(Text(gateway.name, "bold"), _padded(state, 10), lights, waiting)
     legend = Text("  ").join(
         Text.assemble((glyph, style), f" {name}")
@@ -83,6 +96,10 @@ def _houses(scene: Scene, width: int) -> RenderableType:
     return Panel(Group(table, Text(), legend), title="houses", title_align="left", border_style=_FRAME)
 
 
+def _bar(waiting: int) -> str:
+    return "▮" * min(-(-waiting // _WAITING_PER_BLOCK), _BAR_WIDTH_MAX)
+
+
 def _padded(text: Text, width: int) -> Text:
     text.pad_right(max(width - len(text), 0))
     return text
@@ -92,23 +109,31 @@ def _glyph(scene: Scene, house: House) -> tuple[str, str]:
     return _DEAD if house.meter in scene.dead else _GLYPHS[scene.lights.get(house.meter, Light.LIT)]
 
 
-def _households(scene: Scene) -> RenderableType:
+def _households(scene: Scene, lines: int) -> RenderableType:
     cast = scene.cast
     table = Table.grid(padding=(0, 2), expand=True)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True)
     others = [house for house in cast.prepaid if house not in (cast.spender, cast.islander)]
-    for house in (cast.spender, cast.islander, *others)[: _HOUSEHOLDS_LINES - 2]:
-        minor = scene.balances.get(house.meter)
-        balance = Text("" if minor is None else f"{minor / 100:,.2f}", "red" if (minor or 0) <= 0 else "green")
+    for house in (cast.spender, cast.islander, *others)[:lines]:
         light = scene.lights.get(house.meter, Light.LIT)
         table.add_row(
             f"{house.family}, {house.gateway}",
-            balance,
+            _balance(scene, house),
             Text(*_glyph(scene, house)) + Text("" if light is Light.LIT else f" {light.value}", "red"),
         )
     return Panel(table, title=f"prepaid balance, {CURRENCY}", title_align="left", border_style=_FRAME)
+
+
+def _balance(scene: Scene, house: House) -> Text:
+    """Return what the cloud computes; of a gateway without network it can only say what it was."""
+    minor = scene.balances.get(house.meter)
+    if minor is None:
+        return Text("")
+    if not scene.is_online(house.gateway):
+        return Text(f"was {minor / 100:,.2f}", "grey62")
+    return Text(f"{minor / 100:,.2f}", "red" if minor <= 0 else "green")
 
 
 def _counters(scene: Scene) -> RenderableType:
@@ -130,14 +155,18 @@ class _NewsLines:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
-    def __rich_console__(self, console: Console, options: object) -> list[RenderableType]:
-        height = getattr(options, "height", None) or 5
-        width = getattr(options, "max_width", console.width)
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        height = options.height or console.height
         lines: list[Text] = []
-        for news in list(self._scene.news)[-height:]:
-            text = Text.assemble((f"{news.time}  ", "grey62"), news.text)
-            lines.extend(text.wrap(console, width))
-        return [Text("\n").join(lines[-height:])]
+        for news in reversed(self._scene.news):
+            style = "" if lines else "bold"
+            wrapped = Text(news.text, style).wrap(console, max(options.max_width - _TIME_WIDTH, 10))
+            times = [Text(news.time.ljust(_TIME_WIDTH), "grey62")] + [Text(" " * _TIME_WIDTH)] * (len(wrapped) - 1)
+            # Whole pieces only: half a sentence tells nothing.
+            if len(lines) + len(wrapped) > height:
+                break
+            lines[:0] = [Text.assemble(time, text) for time, text in zip(times, wrapped, strict=True)]
+        yield Text("\n").join(lines)
 
 
 def _news(scene: Scene) -> RenderableType:

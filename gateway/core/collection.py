@@ -6,6 +6,7 @@ have waited long enough. Nothing is kept in memory that the disk does not hold.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from gateway.core.effects import Effects, Note
@@ -24,6 +25,9 @@ T = TypeVar("T")
 
 _BATCH_INDEX = "batch-index"
 _STORE_ID = "store-id"
+DROP_SHARE = 32
+"""A disk that is full makes room for one part in so many."""
+REPORT_EVERY_MS = 3_600_000
 EVENT_STORE_FULL = "5.17.0.93"
 """IEC 61968-9: gateway, logs, maximum limit reached."""
 
@@ -56,12 +60,15 @@ class Collector:
         self._rows = store.pending_rows()
         self._waiting_since_ms: int | None = None
         self._full = False
+        self._dropped_bytes = 0
+        """Not reported yet."""
+        self._report_due_ms = 0
 
     def add_rows(self, channels: Sequence[Channel], rows: Sequence[Row]) -> bool:
         """Take rows of the same channels; False when the disk is full and they were not taken."""
         if self._full:
             return False
-        encoded_channels = codec.encode(list(channels))
+        encoded_channels = _encoded_channels(tuple(channels))
         for row in rows:
             self._store.add_row(encoded_channels, codec.encode([self._boot, row]))
         self._rows += len(rows)
@@ -114,7 +121,7 @@ class Collector:
             sealed += self._seal_rows()
         if due or not self._waits():
             self._waiting_since_ms = None
-        return self._keep_within_bounds(now) if sealed or self._full else ()
+        return self._keep_within_bounds(now) if sealed or self._full or self._dropped_bytes else ()
 
     def _waits(self) -> bool:
         return bool(self._facts[Priority.LEDGER] or self._facts[Priority.TELEMETRY] or self._rows)
@@ -158,24 +165,35 @@ class Collector:
 
     def _keep_within_bounds(self, now: Moment) -> Effects:
         excess = self._store.used_bytes() - self._settings.store_bytes_max
-        if excess <= 0:
-            if self._full:
-                self._full = False
-                return (Note(event="store.has_room"),)
+        if excess > 0:
+            excess = self._make_room(excess)
+        self._report_dropped(now)
+        if (excess > 0) is self._full:
             return ()
-        excess -= self._store.drop_acknowledged(excess)
-        dropped = self._store.drop_telemetry(excess) if excess > 0 else 0
-        if dropped:
-            excess -= dropped
-            self._report_drop(now, dropped)
-        if excess > 0 and not self._full:
-            self._full = True
+        self._full = excess > 0
+        if self._full:
             return (Note(event="store.full", facts=(("bytes_over", excess),)),)
-        return ()
+        return (Note(event="store.has_room"),)
 
-    def _report_drop(self, now: Moment, dropped_bytes: int) -> None:
+    def _make_room(self, excess: int) -> int:
+        """Drop what may be dropped and return by how much the store is still too large."""
+        # Somewhat more than must be, so that a full disk is not busy with this alone.
+        margin = self._settings.store_bytes_max // DROP_SHARE
+        excess -= self._store.drop_acknowledged(excess + margin)
+        if excess > 0:
+            dropped = self._store.drop_telemetry(excess + margin)
+            self._dropped_bytes += dropped
+            excess -= dropped
+        return excess
+
+    def _report_dropped(self, now: Moment) -> None:
+        """Say what was lost, once an hour at most: events are never dropped and must not fill the disk themselves."""
+        if not self._dropped_bytes or now.mono_ms < self._report_due_ms:
+            return
         # Sealed with the next transaction, so that a full disk cannot make this call itself.
-        self.add_event(EVENT_STORE_FULL, now=now, detail=f"dropped {dropped_bytes} bytes of the oldest readings")
+        self.add_event(EVENT_STORE_FULL, now=now, detail=f"dropped {self._dropped_bytes} bytes of the oldest readings")
+        self._dropped_bytes = 0
+        self._report_due_ms = now.mono_ms + REPORT_EVERY_MS
 
 
 def _blocks(columns: Sequence[Channel], stamped: Sequence[tuple[bytes, Row]]) -> list[UpFact]:
@@ -183,6 +201,12 @@ def _blocks(columns: Sequence[Channel], stamped: Sequence[tuple[bytes, Row]]) ->
     for boot, row in stamped:
         by_boot.setdefault(boot, []).append(row)
     return [to_block(boot, columns, rows) for boot, rows in by_boot.items()]
+
+
+@lru_cache(maxsize=64)
+def _encoded_channels(channels: tuple[Channel, ...]) -> bytes:
+    # Each row comes by itself, and a gateway knows few register maps.
+    return codec.encode(list(channels))
 
 
 def make_store_id(store: BatchStore, fresh: bytes) -> bytes:

@@ -28,7 +28,8 @@ _OVERTAKING = ("relay", "limit")
 READ_ATTEMPTS_MAX = 3
 READ_RETRY_MS = 2_000
 FORGET_AFTER_MS = 30 * 86_400_000
-"""A command whose deadline is over for so long cannot run any more, and its id need not be remembered."""
+"""A command whose deadline is over for so long is forgotten, and one that comes after that is not answered."""
+_FORGOTTEN = "commands-forgotten-until-ms"
 
 
 @dataclass(slots=True)
@@ -66,6 +67,8 @@ class Journal:
         self._boot = boot
         self._trusted_ms = trusted_ms
         self._head = store.journal_head()
+        forgotten = store.value(_FORGOTTEN)
+        self._forgotten_until_ms = int(forgotten) if forgotten else 0
         self._repeated: set[bytes] = set()
         self._open: dict[bytes, _Open] = {}
         self._append(["boot", boot])
@@ -99,6 +102,8 @@ class Journal:
         if known is not None:
             self._repeat_receipt(known)
             return ()
+        if command.not_after_ms < self._forgotten_until_ms:
+            return ()  # whether it ran nobody here knows any more
         self._append(["accepted", command.id])
         open_ = _Open(command, started=False)
         problem = self._problem(command)
@@ -129,6 +134,11 @@ class Journal:
         for open_ in sorted(self._open.values(), key=lambda item: item.command.version):
             if open_.command.id not in self._open:
                 continue  # overtaken by one handled before it in this round
+            problem = self._problem(open_.command)
+            if problem:
+                # Accepted under another configuration: the meter has gone since.
+                self._finish(open_, Stage.FAILED, problem, now)
+                continue
             if trusted_ms > open_.command.not_after_ms:
                 self._expire(open_, now)
             elif not open_.started:
@@ -175,7 +185,14 @@ class Journal:
     def prune(self, now: Moment) -> int:
         """Forget commands that could not run any more even if they came again; return how many."""
         trusted_ms = self._trusted_ms(now)
-        return self._store.forget_commands(before_ms=trusted_ms - FORGET_AFTER_MS) if trusted_ms is not None else 0
+        if trusted_ms is None:
+            return 0
+        until_ms = trusted_ms - FORGET_AFTER_MS
+        count = self._store.forget_commands(before_ms=until_ms)
+        if count:
+            self._forgotten_until_ms = until_ms
+            self._store.set_value(_FORGOTTEN, str(until_ms).encode())
+        return count
 
     def _start(self, open_: _Open, now: Moment) -> None:
         command = open_.command

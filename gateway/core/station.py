@@ -16,7 +16,7 @@ from gateway.core.moment import Moment
 from gateway.core.relays import Relays, RelaySettings
 from gateway.core.store import Priority, Store
 from gateway.core.timekeeping import Timekeeper
-from gateway.core.uplink import IdSource, Uplink, UplinkSettings
+from gateway.core.uplink import DiskState, IdSource, Uplink, UplinkSettings
 from prepay.entries import Entry
 from prepay.holds import Hold
 from wire import codec
@@ -40,6 +40,7 @@ EVENT_RELAY_OPENED = "3.31.0.68"
 EVENT_RELAY_CLOSED = "3.31.0.42"
 EVENT_POWER_LIMIT = "3.15.261.139"
 EVENT_REFUSED = "5.12.0.38"
+PRUNE_EVERY_MS = 3_600_000
 POWER_LIMIT_HOLD_MS = 300_000
 """How long supply stays off after the power limit was exceeded, site ms."""
 
@@ -122,6 +123,10 @@ class Station:
             fresh_bytes=fresh_bytes,
         )
         self._power_limit_until: dict[str, int] = {}
+        self._prune_due_ms = now.mono_ms + PRUNE_EVERY_MS
+        self._facts_held = 0
+        for encoded in store.down_facts():
+            self._facts_held ^= int.from_bytes(fact_id(encoded))
         self._begin(now)
 
     def _begin(self, now: Moment) -> None:
@@ -138,7 +143,7 @@ class Station:
 
     def on_connected(self, now: Moment) -> Effects:
         """The broker is reached: open a session."""
-        return self.uplink.on_connected(journal=self.journal.head, now=now)
+        return self.uplink.on_connected(disk=self._disk_state(), now=now)
 
     def on_lost(self, now: Moment) -> Effects:
         """The broker is gone; nothing else changes."""
@@ -203,6 +208,7 @@ class Station:
         fact = decode_down_fact(encoded)
         if not self._store.add_down_fact(fact_id(encoded), encoded):
             return
+        self._facts_held ^= int.from_bytes(fact_id(encoded))
         match fact:
             case EntryFact():
                 entry: Entry = codec.decode_as(fact.entry, Entry)
@@ -270,6 +276,9 @@ class Station:
         for meter in [meter for meter, until in self._power_limit_until.items() if until <= now.tick_ms]:
             del self._power_limit_until[meter]
             self.relays.lift(meter, Hold.POWER_LIMIT)
+        if now.mono_ms >= self._prune_due_ms:
+            self._prune_due_ms = now.mono_ms + PRUNE_EVERY_MS
+            self.journal.prune(now)
         return self._after(now, self.journal.pump(now))
 
     def next_deadline_ms(self, now: Moment) -> int:
@@ -289,8 +298,12 @@ class Station:
             *effects,
             *notes,
             *self.relays.pump(now),
-            *self.uplink.pump(journal=self.journal.head, now=now),
+            *self.uplink.pump(disk=self._disk_state(), now=now),
         )
+
+    def _disk_state(self) -> DiskState:
+        index, digest = self.journal.head
+        return DiskState(journal_index=index, journal_digest=digest, facts_held=self._facts_held.to_bytes(16))
 
     def _refused(self, error: WireError, address: Address) -> Note:
         self.counts.refused[error.reason] = self.counts.refused.get(error.reason, 0) + 1

@@ -2,7 +2,7 @@
 
 Rules:
 - A hello with a fresh nonce opens a session on every connection, and each hour after; only a welcome that echoes one of
-  the last few counts, each once. A hello names the last session that this disk remembers: a disk set back cannot.
+  the last few counts, each once.
 - Urgent goes before ledger, ledger before what was read in this session, and that before the backlog.
 - A batch leaves the disk's list of pending ones only by a signed acknowledgement that names its digest. An unknown
   digest changes nothing; an acknowledgement of an older epoch than the one known is ignored, one of a newer epoch asks
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import random
 
 _EPOCH = "epoch"
-_SESSION = "session"
 HELLOS_REMEMBERED_MAX = 8
 """Where a welcome takes longer than the wait for it, it still finds the hello that it answers."""
 
@@ -52,6 +51,15 @@ class UplinkSettings:
     resend_ms_max: int = 60_000
     silence_ms_max: int = 90_000
     """With batches in flight and nothing heard for so long, open a new session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskState:
+    """What a hello says of the disk, by which the cloud knows it again."""
+
+    journal_index: int
+    journal_digest: bytes
+    facts_held: bytes
 
 
 @dataclass(slots=True)
@@ -103,10 +111,10 @@ class Uplink:
     def is_open(self) -> bool:
         return self._window > 0
 
-    def on_connected(self, *, journal: tuple[int, bytes], now: Moment) -> Effects:
+    def on_connected(self, *, disk: DiskState, now: Moment) -> Effects:
         """Open a session."""
         self.on_lost()
-        return self._say_hello(journal, now)
+        return self._say_hello(disk, now)
 
     def on_lost(self) -> None:
         """Forget the session; the disk remembers what is pending."""
@@ -123,7 +131,6 @@ class Uplink:
     def on_welcome(self, welcome: Welcome, *, now: Moment) -> Effects:
         """Begin to send; call it only for a welcome that answers our hello."""
         self._hellos.clear()
-        self._store.set_value(_SESSION, welcome.nonce)
         self._hello_due_ms = now.mono_ms + self._jittered(self._settings.session_ms_max)
         self._hello_wait_ms = self._settings.hello_retry_ms
         self._heard_at_ms = now.mono_ms
@@ -160,16 +167,16 @@ class Uplink:
         """Learn that there may be something new to send."""
         self._pending_may_exist = True
 
-    def pump(self, *, journal: tuple[int, bytes], now: Moment) -> Effects:
+    def pump(self, *, disk: DiskState, now: Moment) -> Effects:
         """Send what the window allows and what is due again."""
         if self._hello_due_ms is not None and now.mono_ms >= self._hello_due_ms:
-            return self._say_hello(journal, now)
+            return self._say_hello(disk, now)
         if not self.is_open:
             return ()
         if self._in_flight and now.mono_ms - self._heard_at_ms >= self._settings.silence_ms_max:
             self._window = 0
             self._in_flight.clear()
-            return (Note(event="cloud.silent"), *self._say_hello(journal, now))
+            return (Note(event="cloud.silent"), *self._say_hello(disk, now))
         overdue = any(flight.due_ms <= now.mono_ms for flight in self._in_flight.values())
         room = self._window - len(self._in_flight)
         if not overdue and not (room > 0 and self._pending_may_exist):
@@ -219,23 +226,22 @@ class Uplink:
     def _jittered(self, wait_ms: int) -> int:
         return int(wait_ms * self._rng.uniform(0.75, 1.25))
 
-    def _say_hello(self, journal: tuple[int, bytes], now: Moment) -> Effects:
+    def _say_hello(self, disk: DiskState, now: Moment) -> Effects:
         nonce = self._fresh_bytes(16)
         self._hellos[nonce] = now.tick_ms
         if len(self._hellos) > HELLOS_REMEMBERED_MAX:
             del self._hellos[next(iter(self._hellos))]
         self._hello_due_ms = now.mono_ms + self._jittered(self._hello_wait_ms)
         self._hello_wait_ms = min(self._hello_wait_ms * 2, self._settings.hello_retry_ms_max)
-        index, digest = journal
         hello = Hello(
             nonce=nonce,
             software=self._software,
             boot=self._boot,
             store=self._store_id,
             tick_ms=now.tick_ms,
-            journal_index=index,
-            journal_digest=digest,
-            previous=self._store.value(_SESSION) or bytes(16),
+            journal_index=disk.journal_index,
+            journal_digest=disk.journal_digest,
+            facts_held=disk.facts_held,
             epoch=self._epoch,
             meters=list(self._meters),
         )

@@ -8,16 +8,25 @@ BENCH_JSON names a file that gets the same as JSON.
 import asyncio
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rich.console import Console
 
 from tests.bench.commands import bench_commands
 from tests.bench.encoding import bench_bytes_per_value
+from tests.bench.gateway_store import bench_gateway_store
 from tests.bench.ingest import bench_ingest
 from tests.bench.report import Section, machine, show, write_json
 from wire.runtime.clock import SystemClock
 from wire.runtime.logging import set_up_logging
+
+BENCHES: dict[str, Callable[[], Awaitable[list[Section]]]] = {
+    "encoding": bench_bytes_per_value,
+    "store": bench_gateway_store,
+    "commands": bench_commands,
+    "ingest": bench_ingest,
+}
 
 
 async def main(wanted: list[str]) -> None:
@@ -33,12 +42,9 @@ async def main(wanted: list[str]) -> None:
             show(section, console)
         sections.extend(found)
 
-    if not wanted or "encoding" in wanted:
-        keep([bench_bytes_per_value()])
-    if not wanted or "ingest" in wanted:
-        keep(await bench_ingest())
-    if not wanted or "commands" in wanted:
-        keep(await bench_commands())
+    for name, bench in BENCHES.items():
+        if not wanted or name in wanted:
+            keep(await bench())
     path = os.environ.get("BENCH_JSON", "")
     if path:
         write_json(sections, Path(path))

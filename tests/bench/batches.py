@@ -6,12 +6,12 @@ from pathlib import Path
 
 import cbor2
 
-from tests.bench.households import households
 from tests.bench.installation import UTILITY
+from wire import codec
 from wire.address import Address, Direction, Kind
 from wire.keys import SigningKey
 from wire.messages import Batch, make_batch, seal_message
-from wire.readings import to_block
+from wire.readings import Channel, Row, to_block
 
 METERS = 250
 SLOTS = 48
@@ -35,9 +35,13 @@ def write_batches(folder: Path, keys: Sequence[SigningKey], *, files: int, per_f
         files: How many files.
         per_file: Batches in each.
     """
+    from tests.bench.households import households  # noqa: PLC0415 - and its tables, which those who read need not load
+
     source = households(METERS)
-    bodies = [make_batch([to_block(_BOOT, source.channels, source.snapshot(slot))], store=bytes(8), index=0)
-              for slot in range(SLOTS)]  # fmt: skip
+    bodies = [
+        make_batch([to_block(_BOOT, source.channels, source.snapshot(slot))], store=bytes(8), index=0)
+        for slot in range(SLOTS)
+    ]
     made = _sealed(bodies, keys)
     paths = []
     for number in range(files):
@@ -50,6 +54,24 @@ def write_batches(folder: Path, keys: Sequence[SigningKey], *, files: int, per_f
 def read_batches(path: Path) -> list[Sealed]:
     """Return the batches of a file."""
     return [Sealed(gateway, sealed) for gateway, sealed in cbor2.loads(path.read_bytes())]
+
+
+def write_snapshots(path: Path, *, count: int) -> Path:
+    """Write snapshots of all meters as rows, with their channels; return the path."""
+    from tests.bench.households import households  # noqa: PLC0415 - as above
+
+    source = households(METERS)
+    snapshots = [source.snapshot(slot) for slot in range(count)]
+    path.write_bytes(codec.encode([list(source.channels), snapshots]))
+    return path
+
+
+def read_snapshots(path: Path) -> tuple[list[Channel], list[list[Row]]]:
+    """Return channels and snapshots of a file."""
+    found: tuple[list[Channel], list[list[Row]]] = codec.decode_as(
+        path.read_bytes(), tuple[list[Channel], list[list[Row]]]
+    )
+    return found
 
 
 def batch_address(gateway: str) -> Address:

@@ -1,6 +1,6 @@
 """Sends back what it hears, the other end of a bare MQTT round trip; a process of its own.
 
-    python -m tests.bench.echo PORT TOPIC_IN TOPIC_OUT
+python -m tests.bench.echo PORT TOPIC_IN TOPIC_OUT
 """
 
 import asyncio

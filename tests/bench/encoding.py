@@ -31,7 +31,7 @@ class _Shape:
     messages: Sequence[Sequence[Row]]
 
 
-def bench_bytes_per_value() -> Section:
+async def bench_bytes_per_value() -> list[Section]:
     """Compare the bytes of a value in our messages with JSON, compressed JSON and Sparkplug B.
 
     The same rows of the same simulated households are encoded four ways. Ours is counted whole, as published:
@@ -42,15 +42,12 @@ def bench_bytes_per_value() -> Section:
     """
     many, few = households(METERS_OF_A_SNAPSHOT), households(METERS_OF_PROFILES)
     shapes = (
-        _Shape("day profile, 1 meter × 96 × 8", Aim(bound=2, at_least=False), [few.profile(m) for m in few.meters]),
-        _Shape("snapshot, 250 meters × 8", Aim(bound=3, at_least=False), [many.snapshot(EVENING_SLOT)]),
+        _Shape("day profile, 1 meter x 96 x 8", Aim(bound=2, at_least=False), [few.profile(m) for m in few.meters]),
+        _Shape("snapshot, 250 meters x 8", Aim(bound=3, at_least=False), [many.snapshot(EVENING_SLOT)]),
     )
     lines = [line for shape in shapes for line in _lines(shape, few)]
-    return Section(
-        title="Bytes per value",
-        compared="Whole signed messages of ours against unsigned payloads of others, on the same simulated load data.",
-        lines=lines,
-    )
+    compared = "Whole signed messages of ours against unsigned payloads of others, on the same simulated load data."
+    return [Section(title="Bytes per value", compared=compared, lines=lines)]
 
 
 def _lines(shape: _Shape, source: Households) -> list[Line]:

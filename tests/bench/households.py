@@ -99,6 +99,7 @@ def _village(count: int) -> bytes:
     for index in range(count):
         parts.append(
             f'[[meters]]\nid = "EM-{index + 1:06}"\nline = "line-{index // 240}"\nunit = {index % 240 + 1}\n'
-            f'kind = "sdm120"\nannual_kwh = {rng.lognormvariate(7.3, 0.35):.0f}\nstart_wh = {rng.randrange(9_000_000)}\n'
+            f'kind = "sdm120"\n'
+            f"annual_kwh = {rng.lognormvariate(7.3, 0.35):.0f}\nstart_wh = {rng.randrange(9_000_000)}\n"
         )
     return "".join(parts).encode()

@@ -161,7 +161,9 @@ async def _fill(url: str, count: int) -> None:
         message = schema.message.c
         boot = sa.literal(bytes(8), sa.LargeBinary)
         indexed = sa.select(message.utility, message.gateway, boot, message.id)
-        connection.execute(sa.insert(schema.boot_message).from_select(["utility", "gateway", "boot", "message"], indexed))
+        connection.execute(
+            sa.insert(schema.boot_message).from_select(["utility", "gateway", "boot", "message"], indexed)
+        )
 
     async with open_database(url) as database:
         await database.transact(insert)
@@ -172,12 +174,10 @@ def _section(engine: str, found: dict[str, list[Spent]], processes: dict[str, Ma
     rate = {case: median(BATCHES / spent.wall_s for spent in rounds) for case, rounds in found.items()}
     ours = compared(cpu_us["bare"], cpu_us["headend"])
     full = compared(cpu_us["headend"], cpu_us["full"])
-    full_wall = compared(
-        [spent.wall_s for spent in found["headend"]], [spent.wall_s for spent in found["full"]]
-    )
+    full_wall = compared([spent.wall_s for spent in found["headend"]], [spent.wall_s for spent in found["full"]])
     usage = processes["headend"].usage()
     return Section(
-        title=f"Ingest of 250 × 8 batches through MQTT to the commit, {engine}",
+        title=f"Ingest of 250 x 8 batches through MQTT to the commit, {engine}",
         compared="Batches a second of the process's own processor time; full: ten times as many batches held before.",
         lines=[
             Line(

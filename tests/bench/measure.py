@@ -38,7 +38,7 @@ async def in_turns(rounds: int, cases: Mapping[Key, Callable[[int], Awaitable[Sp
     """
     found: dict[Key, list[Spent]] = {key: [] for key in cases}
     for number in range(rounds + 1):
-        order = list(cases) if number % 2 else list(reversed(cases))
+        order = list(cases) if number % 2 else list(cases)[::-1]
         for key in order:
             spent = await cases[key](number)
             if number:

@@ -1,6 +1,6 @@
 """Fills a gateway's store and drains it to a cloud that acknowledges at once; a process of its own.
 
-    python -m tests.bench.store_worker STORE_FILE SNAPSHOTS
+    python -m tests.bench.store_worker STORE_FILE SNAPSHOTS_FILE
 
 The store, its thread and the station are the real ones. Each row is an event of its own, as a bus delivers it. The
 acknowledgements are signed before the draining begins, so that its cost is the gateway's alone. Prints what filling
@@ -15,21 +15,20 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
+from resource import RUSAGE_SELF, getrusage
 from time import perf_counter, process_time
 from typing import Any
 
 import psutil
 
-from cloud.headend.adapters.sessions import WINDOW
 from gateway.adapters.sqlite_store import SqliteStore
 from gateway.adapters.store_thread import StoreThread
 from gateway.core.collection import CollectionSettings
 from gateway.core.effects import Effect, Effects, SendBatch, SendHello
 from gateway.core.moment import Moment
 from gateway.core.station import Identity, Station, StationSettings
-from tests.bench.batches import METERS
-from tests.bench.households import households
-from tests.rig.parties import GATEWAY, PARTIES, REGISTRY, UTILITY, address_of
+from tests.bench.batches import METERS, read_snapshots
+from tests.rig.parties import PARTIES, REGISTRY, UTILITY, address_of
 from wire.address import Kind
 from wire.messages import Ack, Hello, Welcome, open_message, seal_message
 from wire.readings import Channel, Row
@@ -37,6 +36,8 @@ from wire.runtime.clock import SystemClock
 from wire.runtime.tasks import background
 
 NEVER_MS = 600_000
+WINDOW = 16
+"""What the cloud grants."""
 _ACK_KEY = PARTIES["cloud-ack"].key
 
 
@@ -49,9 +50,7 @@ class Worker:
         identity = Identity(
             utility=UTILITY, key=PARTIES["gateway"].key, trusted=REGISTRY, software="bench", boot=bytes(8)
         )
-        settings = StationSettings(
-            collection=CollectionSettings(seal_after_ms=NEVER_MS, rows_per_batch_max=METERS)
-        )
+        settings = StationSettings(collection=CollectionSettings(seal_after_ms=NEVER_MS, rows_per_batch_max=METERS))
         self._mind = StoreThread(
             store,
             start=lambda now: Station(
@@ -61,7 +60,7 @@ class Worker:
                 relay_meters=[],
                 settings=settings,
                 rng=Random(0),
-                fresh_bytes=lambda count: bytes(count),
+                fresh_bytes=bytes,
                 now=now,
             ),
             clock=SystemClock(),
@@ -75,6 +74,7 @@ class Worker:
         started = asyncio.Event()
         async with background(self._mind.run(started), name="store"):
             await started.wait()
+            before_bytes = psutil.Process().memory_info().rss
             filling = _Stopwatch()
             for row in (row for snapshot in snapshots for row in snapshot):
                 await self._mind.submit(partial(_take_row, channels=channels, row=row))
@@ -86,8 +86,8 @@ class Worker:
             await self._drained.wait()
             await self._handled()
             drain = draining.stop()
-        memory = psutil.Process().memory_info().rss
-        return {"batches": len(snapshots), "fill": fill, "drain": drain, "rss_bytes": memory}
+        grown_bytes = getrusage(RUSAGE_SELF).ru_maxrss * 1024 - before_bytes
+        return {"fill": fill, "drain": drain, "grown_bytes": grown_bytes}
 
     async def _handled(self) -> None:
         """Wait until everything submitted before is committed."""
@@ -152,14 +152,12 @@ def _on_message(station: Station, now: Moment, *, kind: Kind, sealed: bytes) -> 
     return station.on_message(address_of(kind), sealed, now)
 
 
-def main(path: Path, snapshot_count: int) -> None:
+def main(path: Path, snapshots_path: Path) -> None:
     """Fill, drain, print."""
-    assert address_of(Kind.BATCH).party == GATEWAY
-    source = households(METERS)
-    snapshots = [source.snapshot(slot) for slot in range(snapshot_count)]
-    cost = asyncio.run(Worker(path).run(snapshots, source.channels))
+    channels, snapshots = read_snapshots(snapshots_path)
+    cost = asyncio.run(Worker(path).run(snapshots, channels))
     print(json.dumps({"ready": True} | cost), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

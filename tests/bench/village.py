@@ -94,8 +94,8 @@ def _unit_of(index: int) -> int:
 
 def _village_text(names: list[str]) -> str:
     parts = ["seed = 7\n"]
-    for line in [*(f"line-{number}" for number in range(LINES)), SPARE_LINE]:
-        parts.append(f'[[lines]]\nid = "{line}"\ntransport = "rtu-tcp"\n')
+    lines = [*(f"line-{number}" for number in range(LINES)), SPARE_LINE]
+    parts += [f'[[lines]]\nid = "{line}"\ntransport = "rtu-tcp"\n' for line in lines]
     for board, line in (("board", "line-0"), ("spare-board", SPARE_LINE)):
         parts.append(f'[[boards]]\nid = "{board}"\nline = "{line}"\nunit = {BOARD_UNIT}\ncoils = {RELAYS}\n')
     for index, name in enumerate(names):
@@ -109,10 +109,11 @@ def _village_text(names: list[str]) -> str:
 
 def _gateway_text(keys: Keys, port: int, folder: Path, names: list[str], lines: dict[str, str]) -> str:
     key_file = keys.folder / f"{keys.gateways[0].public.party}.key"
-    parts = [
+    head = (
         f'utility = "{UTILITY}"\nkey_file = "{key_file}"\ntrusted_folder = "{keys.trusted}"\nperiod_s = {PERIOD_S}\n'
         f'[store]\npath = "{folder / "gateway.db"}"\n[broker]\nport = {port}\n'
-    ]
+    )
+    parts = [head]
     for number in range(LINES):
         line = f"line-{number}"
         host, _, line_port = lines[line].rpartition(":")

@@ -9,9 +9,10 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import pytest
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ import sqlalchemy as sa
 from cloud import schema
 from cloud.meterdata.adapters import queries
 from cloud.prepaid.adapters import accounts
+from prepay.balance import Balance
 from prepay.holds import Hold
 from tests.rig.installation import UTILITY, Install, Installation, Plan
 from tests.rig.postgres import PostgresServer
@@ -68,12 +70,12 @@ class Trouble:
 
     def _victims(self) -> list[tuple[str, Strike]]:
         installation = self._installation
-        victims: list[tuple[str, Strike]] = [("cloud", lambda: self._kill(installation.cloud))]
+        victims: list[tuple[str, Strike]] = [("cloud", partial(self._kill, installation.cloud))]
         for name, process in installation.gateways.items():
-            victims.append((name, lambda process=process: self._kill(process)))
-            victims.append((f"network of {name}", lambda name=name: self._cut(name)))
+            victims.append((name, partial(self._kill, process)))
+            victims.append((f"network of {name}", partial(self._cut, name)))
         if installation.plan.broker_alone:
-            victims.append(("broker", lambda: self._kill(installation.broker)))
+            victims.append(("broker", partial(self._kill, installation.broker)))
         if self._database is not None:
             victims.append(("database", self._kill_database))
         return victims
@@ -230,6 +232,31 @@ async def test_nothing_is_lost_or_doubled_while_everything_is_killed_and_cut(
     assert installation.cloud.terminate() == 0
 
 
+@pytest.mark.req("K-1", "K-2")
+async def test_handlers_wait_for_a_database_that_is_not_there_yet(
+    lay_out: Install, own_postgres: PostgresServer
+) -> None:
+    installation = await lay_out(Plan(database=own_postgres.url(own_postgres.create_database()), period_s=1))
+    own_postgres.stop()
+    await installation.start(installation.sim, installation.broker)
+    await installation.start(*installation.gateways.values())
+    cloud = installation.cloud
+
+    def told() -> list[str]:
+        return [line["event"] for line in map(json.loads, cloud.err_path.read_text().splitlines())]
+
+    cloud.start()
+    cloud.wait_until(lambda: "database.awaited" in told(), what="the word that the database is awaited")
+    assert cloud.terminate() == 0
+    cloud.start()
+    cloud.wait_until(lambda: told().count("database.awaited") == 2, what="the same word again")
+    own_postgres.start()
+    cloud.wait_ready()
+    assert told().count("database.awaited") == 2
+    assert told()[-1] != "database.awaited"
+    await installation.until_committed(lambda connection: queries.meters(connection, UTILITY), what="readings")
+
+
 async def under_load(load: Load, trouble: Awaitable[None]) -> None:
     """Keep the load up until the trouble is over."""
     async with asyncio.TaskGroup() as group:
@@ -324,7 +351,7 @@ def _final_states() -> list[State]:
 def _newest_relay_command_stands(
     installation: Installation,
     disks: dict[str, Disk],
-    rows: list[sa.Row],  # type: ignore[type-arg]
+    rows: Sequence[sa.Row[Any]],
     client: Requester,
 ) -> None:
     for site in installation.sites:
@@ -344,20 +371,21 @@ async def balances_agree(
     charged_wh = 0
     for site in installation.sites:
         for account in (f"A-{meter}" for meter in site.relay_meters()):
-            cloud = await installation.transact(
-                lambda connection, account=account: accounts.balance_of(connection, UTILITY, account, at_ms=at_ms)
-            )
+            cloud, booked = await installation.transact(partial(in_cloud, account=account, at_ms=at_ms))
             box = disks[site.gateway].balance(account, at_ms)
             assert (cloud.version, cloud.digest, cloud.amount_minor) == (box.version, box.digest, box.amount_minor)
+            assert booked == given[account] * CREDIT_MINOR
             charged_wh += cloud.charged_wh
-            posting = schema.posting.c
-            booked = await installation.transact(
-                lambda connection, account=account: connection.execute(
-                    sa.select(sa.func.sum(posting.amount_minor)).where(posting.ledger_account == f"wallet:{account}")
-                ).scalar()
-            )
-            assert (booked or 0) == given[account] * CREDIT_MINOR
     assert charged_wh > 0
+
+
+def in_cloud(connection: sa.Connection, *, account: str, at_ms: int) -> tuple[Balance, int]:
+    """Return a balance, and what the ledger says was paid in."""
+    posting = schema.posting.c
+    booked = connection.execute(
+        sa.select(sa.func.sum(posting.amount_minor)).where(posting.ledger_account == f"wallet:{account}")
+    ).scalar()
+    return accounts.balance_of(connection, UTILITY, account, at_ms=at_ms), int(booked or 0)
 
 
 async def values_are_what_the_meters_sent(installation: Installation) -> None:
@@ -367,12 +395,15 @@ async def values_are_what_the_meters_sent(installation: Installation) -> None:
         record = json.loads(line)
         sent.setdefault(record["meter"], set()).add(round(record["energy_wh"]))
     for meter in installation.all_meters():
-        stored = await installation.transact(
-            lambda connection, meter=meter: {
-                reading.value * 10**reading.channel.scaler
-                for reading in queries.readings(connection, UTILITY, meter)
-                if reading.channel.obis == ENERGY_IMPORT and reading.value is not None
-            }
-        )
+        stored = await installation.transact(partial(energies, meter=meter))
         assert stored
-        assert {round(value) for value in stored} <= sent[meter]
+        assert stored <= sent[meter]
+
+
+def energies(connection: sa.Connection, *, meter: str) -> set[int]:
+    """Return the register values of a meter that the cloud has, Wh."""
+    return {
+        round(reading.value * 10**reading.channel.scaler)
+        for reading in queries.readings(connection, UTILITY, meter)
+        if reading.channel.obis == ENERGY_IMPORT and reading.value is not None
+    }

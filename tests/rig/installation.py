@@ -53,6 +53,7 @@ T = TypeVar("T")
 class Plan:
     """What an installation consists of."""
 
+    utility: str = UTILITY
     gateways_count: int = 1
     lines_each: int = 1
     meters_per_line: int = 2
@@ -66,12 +67,19 @@ class Plan:
     broker: Literal["mosquitto", "amqtt"] = "mosquitto"
     broker_alone: bool = True
     """Whether the broker is a process of its own, or started by the handlers."""
+    mqtt5: bool = True
+    """Whether MQTT 5 is spoken, where the broker can."""
     database: str = ""
     """Empty for a SQLite file in the folder."""
     influx: str = ""
     """The table `[influx]` of the handlers' configuration."""
     annual_kwh: int = 3_000
     """What each household uses."""
+
+    @property
+    def protocol(self) -> Literal["5", "3.1.1"]:
+        """The version of MQTT that everybody speaks."""
+        return "5" if self.mqtt5 and self.broker == "mosquitto" else "3.1.1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +127,7 @@ class Installation:
         self.database_url = plan.database or f"sqlite:///{folder / 'cloud.db'}"
         self.clock_text = "" if plan.rate == 1 else f"{plan.rate}@{time.time_ns() // 1_000_000}={SITE_START_MS}"
         self.clock: Clock = clock_from_text(self.clock_text)
-        self.tree = TopicTree(UTILITY)
+        self.tree = TopicTree(plan.utility)
         self.keys = self._make_keys()
         self.sim = self._wattpost("sim", "run", "village.toml", "--truth", "truth.jsonl", *self._clock_option())
         self.cloud = self._wattpost("cloud", "run", "cloud.toml")
@@ -145,12 +153,12 @@ class Installation:
             await database.transact(self._register)
 
     def _register(self, connection: sa.Connection) -> None:
-        keys = self.keys
+        keys, utility = self.keys, self.plan.utility
         for key in (keys.ack, keys.command, keys.credit, keys.client, *keys.gateways.values()):
-            register_key(connection, UTILITY, key.public)
-        set_scope(connection, UTILITY, CLIENT, effects="disconnect,reconnect,limit,read,ping", meters="*")
+            register_key(connection, utility, key.public)
+        set_scope(connection, utility, CLIENT, effects="disconnect,reconnect,limit,read,ping", meters="*")
         for site in self.sites:
-            assign(connection, UTILITY, site.gateway, site.all_meters(), from_ms=self.clock.wall_ms() - 1_000)
+            assign(connection, utility, site.gateway, site.all_meters(), from_ms=self.clock.wall_ms() - 1_000)
 
     def _site(self, number: int) -> Site:
         lines = range(1, self.plan.lines_each + 1)
@@ -208,22 +216,20 @@ class Installation:
 
     def _cloud_text(self) -> str:
         plan = self.plan
-        protocol = "3.1.1" if plan.broker == "amqtt" else "5"
         return (
-            f'utility = "{UTILITY}"\ndatabase = "{self.database_url}"\nkeys_folder = "keys"\n'
+            f'utility = "{plan.utility}"\ndatabase = "{self.database_url}"\nkeys_folder = "keys"\n'
             f'clock = "{self.clock_text}"\n[broker]\nrun = "{"none" if plan.broker_alone else plan.broker}"\n'
-            f'port = {self.broker_port}\nprotocol = "{protocol}"\nstate_folder = "broker"\n{plan.influx}'
+            f'port = {self.broker_port}\nprotocol = "{plan.protocol}"\nstate_folder = "broker"\n{plan.influx}'
         )
 
     def _gateway_text(self, site: Site) -> str:
         plan = self.plan
-        protocol = "3.1.1" if plan.broker == "amqtt" else "5"
         parts = []
         parts.append(
-            f'utility = "{UTILITY}"\nkey_file = "boxes/{site.gateway}.key"\ntrusted_folder = "trusted"\n'
+            f'utility = "{plan.utility}"\nkey_file = "boxes/{site.gateway}.key"\ntrusted_folder = "trusted"\n'
             f"period_s = {plan.period_s}\nhealth_s = {plan.health_s}\nseal_after_ms = {plan.seal_after_ms}\n"
             f'clock = "{self.clock_text}"\n[store]\npath = "{site.gateway}.db"\n'
-            f'[broker]\nport = {site.cutter_port}\nprotocol = "{protocol}"\nkeep_alive_s = 5\n'
+            f'[broker]\nport = {site.cutter_port}\nprotocol = "{plan.protocol}"\nkeep_alive_s = 5\n'
             f"reconnect_delay_ms_max = 1000\n"
         )
         for index, (port, meters) in enumerate(zip(site.line_ports, site.meters, strict=True)):

@@ -6,10 +6,11 @@ database, one by one and exactly once. Differences come back as lines for a pers
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -26,6 +27,8 @@ from wire.facts import ClockFact, EntryFact, Event, Receipt, UpFact
 from wire.keys import PinnedKeys, PublicKey
 from wire.messages import Batch, facts_of, open_message
 from wire.readings import QUALITY_MISSING, Readings, to_rows
+
+T = TypeVar("T")
 
 ReadingKey = tuple[str, bytes, int, ChannelKey]
 """Meter, boot, tick, channel."""
@@ -108,7 +111,9 @@ def stated_on(disk: Disk, utility: str, key: PublicKey) -> Stated:
 def _state(stated: Stated, fact: UpFact) -> None:
     match fact:
         case Readings():
-            channels = [ChannelKey(*_parts(column.channel)) for column in fact.columns]
+            channels = [
+                ChannelKey(column.channel.obis, column.channel.scaler, column.channel.unit) for column in fact.columns
+            ]
             for row in to_rows(fact):
                 flagged = dict(row.qualities)
                 for index, (channel, value) in enumerate(zip(channels, row.values, strict=True)):
@@ -126,10 +131,6 @@ def _state(stated: Stated, fact: UpFact) -> None:
             stated.clocks[fact.boot, fact.tick_ms, fact.utc_ms] += 1
         case _:
             pass
-
-
-def _parts(channel: object) -> tuple[bytes, int, int]:
-    return channel.obis, channel.scaler, channel.unit  # type: ignore[attr-defined]
 
 
 def differences(connection: sa.Connection, utility: str, disk: Disk, stated: Stated) -> Iterator[str]:
@@ -205,7 +206,7 @@ def _reading_differences(connection: sa.Connection, utility: str, gateway: str, 
         yield f"rows are refused: {refused}"
 
 
-def _set_differences(what: str, on_disk: Mapping[object, int], in_database: list[object]) -> Iterator[str]:  # type: ignore[type-arg]
+def _set_differences(what: str, on_disk: Mapping[T, int], in_database: Sequence[T]) -> Iterator[str]:
     held = Counter(in_database)
     for item in on_disk.keys() - held.keys():
         yield f"{what} {item!r} is missing"

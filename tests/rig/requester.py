@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.rig.installation import CLIENT, UTILITY, Installation
+from tests.rig.installation import CLIENT, Installation
 from tests.rig.ports import LOOPBACK
 from wire.address import Address, Direction, Kind
 from wire.keys import PinnedKeys
@@ -20,7 +20,6 @@ from wire.messages import Effect, Request, State, Status, open_message, seal_mes
 from wire.runtime.errors import UnavailableError
 from wire.runtime.mqtt import Event, MqttConfig, MqttSession
 from wire.runtime.tasks import background
-from wire.topics import TopicTree
 
 FINAL: Final = frozenset({State.EXECUTED, State.FAILED, State.EXPIRED, State.SUPERSEDED, State.REFUSED})
 VALIDITY_REAL_MS: Final = 600_000
@@ -62,9 +61,10 @@ class Requester:
     def __init__(self, installation: Installation, session: MqttSession) -> None:
         self._installation = installation
         self._session = session
-        self._tree = TopicTree(UTILITY)
-        self._up = Address(UTILITY, Direction.CLIENT_UP, Kind.REQUEST, CLIENT)
-        self._down = Address(UTILITY, Direction.CLIENT_DOWN, Kind.STATUS, CLIENT)
+        utility = installation.plan.utility
+        self._tree = installation.tree
+        self._up = Address(utility, Direction.CLIENT_UP, Kind.REQUEST, CLIENT)
+        self._down = Address(utility, Direction.CLIENT_DOWN, Kind.STATUS, CLIENT)
         self._keys = PinnedKeys([installation.keys.ack.public])
         self._rng = random.Random(0)
         self.asked: dict[bytes, Asked] = {}
@@ -152,7 +152,7 @@ async def requester(installation: Installation) -> AsyncIterator[Requester]:
         host=LOOPBACK,
         port=installation.broker_port,
         client_id="requester",
-        protocol="3.1.1" if installation.plan.broker == "amqtt" else "5",
+        protocol=installation.plan.protocol,
         subscriptions=(installation.tree.client(CLIENT, Kind.STATUS),),
         clean_start=True,
         session_expiry_s=0,

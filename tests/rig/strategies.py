@@ -139,7 +139,7 @@ hellos = st.builds(
     tick_ms=ticks_ms,
     journal_index=counters,
     journal_digest=digests,
-    previous=id16,
+    facts_held=id16,
     epoch=st.integers(0, 2**31),
     meters=st.lists(names, max_size=20),
 )

@@ -41,8 +41,8 @@ class Cut(Enum):
 class Box:
     """One gateway, its disk, its clock and its connection."""
 
-    station_class = Station
     store_class = RecordingStore
+    disk_class = Disk
 
     def __init__(
         self, agenda: Agenda, network: Network, site: Site, options: Options, *, name: str, folder: Path
@@ -50,9 +50,14 @@ class Box:
         self.name = name
         self.site = site
         self.truth = Truth()
-        self.disk = Disk(folder, name)
+        self.disk = self.disk_class(folder, name)
         self.station: Station | None = None
         self.violations: list[str] = []
+        self.transactions = 0
+        self.sizes: list[tuple[int, int]] = []
+        """Writes and effects of each transaction that was reported."""
+        self.cuts: dict[int, tuple[Cut, int]] = {}
+        """Planned ends: by number of the transaction, where in it, and before which write or effect."""
         self.refused = 0
         """Messages refused by all runs of the program so far."""
         self._agenda = agenda
@@ -246,6 +251,11 @@ class Box:
         self._set_timer()
 
     def _transact(self, group: list[Handling], *, start: bool = False) -> None:
+        planned = self.cuts.get(self.transactions)
+        self.transactions += 1
+        if planned is not None:
+            self._cut, at = planned
+            self.store.cut_at_step = at if self._cut is Cut.WITHIN else None
         if self._cut is Cut.BEFORE:
             raise PowerCutError
         effects: list[Effect] = []
@@ -264,10 +274,13 @@ class Box:
             self._die(within_commit=True)
             return
         self.store.on_reported()
+        self.sizes.append((self.store.steps, len(effects)))
         self._check_bounds()
         if self._cut is Cut.COMMITTED:
             raise PowerCutError
-        count = self._rng.randrange(len(effects) + 1) if self._cut is Cut.PERFORMING else len(effects)
+        count = len(effects)
+        if self._cut is Cut.PERFORMING:
+            count = planned[1] if planned is not None else self._rng.randrange(count + 1)
         for effect in effects[:count]:
             self._perform(effect)
         if self._cut is Cut.PERFORMING:
@@ -275,7 +288,7 @@ class Box:
 
     def _make_station(self) -> Station:
         options = self._options
-        return self.station_class(
+        return Station(
             self.store,
             identity=Identity(
                 utility=UTILITY,
@@ -338,7 +351,7 @@ class Box:
     def _drive(self, drive: DriveRelay) -> None:
         assert self.station is not None
         closed = None
-        if self.station.relays.is_wanted(drive):
+        if self._is_wanted(drive):
             standing = [hold for meter, hold in self.store.holds() if meter == drive.meter]
             if drive.closed and standing:
                 self.violations.append(f"{self.name} closed the relay of {drive.meter} over holds {standing}")
@@ -346,6 +359,10 @@ class Box:
                 self.violations.append(f"{self.name} opened the relay of {drive.meter} without a hold")
             closed = self.site.drive(drive.meter, closed=drive.closed)
         self.submit(lambda station, now: station.on_relay_driven(drive, closed=closed, now=now))
+
+    def _is_wanted(self, drive: DriveRelay) -> bool:
+        assert self.station is not None
+        return self.station.relays.is_wanted(drive)
 
     def _read(self, demand: DemandRead) -> None:
         values = self.site.read_on_demand(demand.meter)

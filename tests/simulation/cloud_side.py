@@ -20,6 +20,7 @@ from cloud.effects import Publish
 from cloud.epoch import raise_epoch
 from cloud.headend.adapters.intake import Intake
 from cloud.keys import register_key
+from cloud.meterdata.adapters.projector import project
 from cloud.registry import Registry
 from tests.simulation.agenda import ORIGIN_MS, Agenda
 from tests.simulation.disk import Disk, Image
@@ -122,7 +123,6 @@ class Cloud:
     """All of the cloud."""
 
     intake_class = Intake
-    desk_class = Desk
 
     def __init__(self, agenda: Agenda, network: Network, options: Options, folder: Path) -> None:
         self.clock = CloudClock(agenda)
@@ -150,7 +150,11 @@ class Cloud:
     def _open(self) -> None:
         self.database = OneStepDatabase(self.disk.path)
         self._handlers = [self._handler() for _ in range(self._options.handlers)]
-        self._desk = self.desk_class(
+        self._desk = self._make_desk()
+        self.looking = sqlite3.connect(self.disk.path, isolation_level=None)
+
+    def _make_desk(self) -> Desk:
+        return Desk(
             self.database,
             tree=TREE,
             keys=cloud_keys(),
@@ -158,7 +162,6 @@ class Cloud:
             timer=self.clock,
             on_issued=self.wake,
         )
-        self.looking = sqlite3.connect(self.disk.path, isolation_level=None)
 
     def _handler(self) -> Intake:
         registry = Registry(self.database, UTILITY, self.clock)
@@ -192,16 +195,20 @@ class Cloud:
 
     def set_back(self, image: Image) -> None:
         """Go on from a backup, in a new epoch."""
-        before = self._entries()
+        before = self.issued_entries()
         self.close()
         self.disk.set_back(image)
         for inbox in self._inboxes:
             inbox.clear()
         self._open()
-        self.lost_entries |= before - self._entries()
-        self.epoch_announced = self.transact(lambda connection: raise_epoch(connection, beyond=self.epoch_announced))
+        self.lost_entries |= before - self.issued_entries()
+        self.raise_epoch()
         self.was_set_back = True
         self.wake()
+
+    def raise_epoch(self) -> None:
+        """What the operator does after a restore."""
+        self.epoch_announced = self.transact(lambda connection: raise_epoch(connection, beyond=self.epoch_announced))
 
     def calm_down(self) -> None:
         """From now on nothing fails here."""
@@ -212,7 +219,8 @@ class Cloud:
         self.looking.close()
         self.database.engine.dispose()
 
-    def _entries(self) -> set[bytes]:
+    def issued_entries(self) -> set[bytes]:
+        """Return the digests of the account entries that the cloud issued."""
         return {digest for (digest,) in self.looking.execute("SELECT digest FROM entry WHERE gateway IS NULL")}
 
     # ---- the shells --------------------------------------------------------------------------------------------------
@@ -251,7 +259,9 @@ class Cloud:
                 for effect in in_one_step(handler.handle(facts)):
                     self._publish(effect)
             if requests:
-                in_one_step(self._desk.take_requests(in_one_step(handler.judge(requests))))
+                judged = in_one_step(handler.judge(requests))
+                for effect in in_one_step(self._desk.take_requests(judged, may_send=True)):
+                    self._publish(effect)
         except UnavailableError:
             self._handle_soon(place, 500)
             return
@@ -285,7 +295,11 @@ class Cloud:
         self._dispatch_at_ms = None
         try:
             self._dispatch()
-        except (UnavailableError, HandlerDiedError):
+        except UnavailableError:
+            self._dispatch_soon(1_000)
+            return
+        except HandlerDiedError:
+            self._desk = self._make_desk()
             self._dispatch_soon(1_000)
             return
         due = self.looking.execute(
@@ -296,14 +310,18 @@ class Cloud:
             self._dispatch_soon(max(due - self.clock.wall_ms(), self._options.duration_ms // 400, 200))
 
     def _dispatch(self) -> None:
-        while in_one_step(self._desk.follow()):
-            pass
-        for effect in in_one_step(self._desk.due()):
-            self._publish(effect)
-        for number, status in in_one_step(self._desk.statuses()):
-            self._publish(status)
-            self.told.append(codec.decode_message(codec.decode_strict(status.sealed[1:])[2], Status))
-            in_one_step(self._desk.told([number]))
+        more = True
+        while more:
+            turn = in_one_step(self._desk.turn(may_send=True))
+            for effect in turn.due:
+                self._publish(effect)
+            for _, status in turn.statuses:
+                self._publish(status)
+                self.told.append(codec.decode_message(codec.decode_strict(status.sealed[1:])[2], Status))
+            self._desk.told([number for number, _ in turn.statuses])
+            more = turn.more
+        if self._rng.random() < 0.2:
+            in_one_step(self.database.transact(project))
 
     def _publish(self, effect: Publish) -> None:
         self._network.send("cloud", effect.topic, effect.sealed)

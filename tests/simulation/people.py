@@ -14,7 +14,6 @@ from tests.simulation.network import Network, Receive
 from tests.simulation.options import Options
 from tests.simulation.parties import TREE, UTILITY, client_names, key_of, trusted
 from tests.simulation.site import RATED_POWER_W
-from wire import codec
 from wire.address import Address, Direction, Kind
 from wire.errors import WireError
 from wire.keys import Purpose
@@ -170,7 +169,7 @@ class People:
     def _hearing(self, client: str) -> Receive:
         address = Address(UTILITY, Direction.CLIENT_DOWN, Kind.STATUS, client)
 
-        def receive(topic: str, payload: bytes, retained: bool) -> None:  # noqa: ARG001, FBT001
+        def receive(topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
             try:
                 status, _ = open_message(payload, address, trusted())
             except WireError:

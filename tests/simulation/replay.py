@@ -4,15 +4,14 @@ import sys
 import time
 from collections.abc import Iterator
 
-import structlog
-
 from tests.simulation.options import draw
+from tests.simulation.quiet import quiet_logs
 from tests.simulation.world import run_world
 
 
 def main(arguments: list[str]) -> int:
     """Run worlds and print what does not hold; return how many did not."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    quiet_logs()
     failed, ran = 0, 0
     began = time.perf_counter()
     for seed in _seeds(arguments):

@@ -168,7 +168,7 @@ class RecordingStore(SqliteStore):
     def commands(self) -> list[StoredCommand]:
         """Return all commands of the journal."""
         ids = self._db.execute("SELECT id FROM command").fetchall()
-        found = [self.command(name) for (name,) in ids]
+        found = [SqliteStore.command(self, name) for (name,) in ids]
         return [item for item in found if item is not None]
 
     def unsent(self) -> int:

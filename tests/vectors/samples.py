@@ -170,14 +170,14 @@ def samples(deflate: Callable[[bytes], bytes]) -> dict[str, tuple[Kind, Message]
             Kind.HELLO,
             Hello(
                 nonce=NONCE, software="wattpost 0.1.0", boot=BOOT, store=STORE, tick_ms=1_200, journal_index=4,
-                journal_digest=digest(4), previous=NONCE[::-1], epoch=1, meters=["m-1", "m-2"],
+                journal_digest=digest(4), facts_held=NONCE[::-1], epoch=1, meters=["m-1", "m-2"],
             ),
         ),
         "hello-first": (
             Kind.HELLO,
             Hello(
                 nonce=NONCE, software="", boot=BOOT, store=STORE, tick_ms=0, journal_index=0, journal_digest=bytes(32),
-                previous=bytes(16), epoch=0, meters=[],
+                facts_held=bytes(16), epoch=0, meters=[],
             ),
         ),
         "welcome": (

@@ -1,6 +1,7 @@
 """The shell of the commands room: requests in, commands and statuses out, receipts followed."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -15,6 +16,18 @@ from cloud.headend.core.admission import Admitted, AdmittedRequest, Refused
 from cloud.keys import CloudKeys
 from wire.runtime.clock import Clock, SystemClock
 from wire.topics import TopicTree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What came of looking through everything once."""
+
+    due: list[Publish]
+    """Facts and commands."""
+    statuses: list[tuple[int, Publish]]
+    """What requesters are to be told, oldest first, by the number under which it is forgotten once told."""
+    more: bool
+    """Whether more receipts may wait."""
 
 
 class Desk:
@@ -45,51 +58,52 @@ class Desk:
         self._clock = clock
         self._timer = timer if timer is not None else SystemClock()
         self._on_issued = on_issued
+        self._told: list[int] = []
 
-    async def take_requests(self, judged: Sequence[Admitted | Refused]) -> None:
-        """Record requests and issue their commands.
+    async def take_requests(self, judged: Sequence[Admitted | Refused], *, may_send: bool) -> list[Publish]:
+        """Record requests, issue their commands, and return what to send now.
+
+        Args:
+            judged: What came in.
+            may_send: Whether anything can be sent; what is taken as due and not sent waits for its next turn.
 
         Raises:
             UnavailableError: The database is away; nothing was recorded.
         """
-        await self._database.transact(lambda connection: self._record(connection, judged))
+
+        def work(connection: sa.Connection) -> list[Publish]:
+            self._record(connection, judged)
+            return self._due(connection) if may_send else []
+
+        due = await self._database.transact(work)
         self._on_issued()
+        return due
 
-    async def follow(self) -> bool:
-        """Take note of receipts; True if there may be more.
+    def told(self, numbers: Sequence[int]) -> None:
+        """Know that the broker has these statuses; the next turn forgets them, which saves a transaction each time."""
+        self._told += numbers
 
-        Raises:
-            UnavailableError: The database is away.
-        """
-        utility, now_ms = self._tree.utility, self._clock.wall_ms()
-        return await self._database.transact(lambda connection: follow_receipts(connection, utility, now_ms=now_ms)) > 0
+    async def turn(self, *, may_send: bool) -> Turn:
+        """Take note of receipts, and return what to send and to tell: all in one transaction.
 
-    async def due(self) -> list[Publish]:
-        """Return the facts and commands to send now.
-
-        Raises:
-            UnavailableError: The database is away.
-        """
-        return await self._database.transact(self._due)
-
-    async def statuses(self) -> list[tuple[int, Publish]]:
-        """Return what requesters are to be told.
+        Args:
+            may_send: As for `take_requests`.
 
         Raises:
             UnavailableError: The database is away.
         """
-        queued = await self._database.transact(
-            lambda connection: queued_statuses(connection, self._tree, self._keys.ack)
-        )
-        return [(number, Publish(topic=topic, sealed=sealed)) for number, topic, sealed in queued]
+        utility, now_ms, told = self._tree.utility, self._clock.wall_ms(), tuple(self._told)
 
-    async def told(self, numbers: list[int]) -> None:
-        """Forget statuses that the broker has.
+        def work(connection: sa.Connection) -> Turn:
+            # First of all, since a transaction that has written sees less of what others have committed meanwhile.
+            more = follow_receipts(connection, utility, now_ms=now_ms)
+            forget_statuses(connection, told)
+            due = self._due(connection) if may_send else []
+            return Turn(due=due, statuses=queued_statuses(connection, self._tree, self._keys.ack), more=more)
 
-        Raises:
-            UnavailableError: The database is away.
-        """
-        await self._database.transact(lambda connection: forget_statuses(connection, numbers))
+        turn = await self._database.transact(work)
+        del self._told[: len(told)]
+        return turn
 
     def _record(self, connection: sa.Connection, judged: Sequence[Admitted | Refused]) -> None:
         now_ms = self._clock.wall_ms()

@@ -6,7 +6,7 @@ from cloud import schema
 from cloud.commands.adapters.statuses import queue_status
 from cloud.commands.core.lifecycle import FINAL, after_receipt, after_timer, next_due_ms
 from cloud.effects import Publish
-from cloud.following import advance, is_next
+from cloud.following import IS_NEXT, advance, next_after
 from wire import codec
 from wire.address import Kind
 from wire.facts import Receipt
@@ -18,6 +18,35 @@ COMMANDS_PER_ROUND_MAX = 1_000
 RECEIPTS_PER_ROUND_MAX = 4_000
 """Well above what one batch can hold (`wire.limits.FACTS_PER_BATCH_MAX`)."""
 
+_command, _receipt, _message = schema.command.c, schema.receipt.c, schema.message.c
+_DUE = (
+    sa.select(schema.command)
+    .where(_command.utility == sa.bindparam("of"), _command.due_at_ms <= sa.bindparam("timer_ms"))
+    .order_by(_command.due_at_ms)
+    .limit(COMMANDS_PER_ROUND_MAX)
+    .with_for_update(skip_locked=True)
+)
+_RECEIPTS = (
+    sa.select(_receipt.gateway, _receipt.encoded, _message.tx, _message.id)
+    .join_from(schema.receipt, schema.message, _receipt.message == _message.id)
+    .where(_receipt.utility == sa.bindparam("of"), IS_NEXT)
+    .order_by(_message.tx, _message.id)
+    .limit(RECEIPTS_PER_ROUND_MAX)
+)
+_KNOWN = (
+    sa.select(_receipt.encoded)
+    .where(_receipt.utility == sa.bindparam("of"), _receipt.gateway == sa.bindparam("from_gateway"))
+    .where(_receipt.command == sa.bindparam("on_command"))
+    .order_by(_receipt.message)
+)
+_ADDRESSED = (
+    sa.select(schema.command)
+    .where(_command.utility == sa.bindparam("of"), _command.id == sa.bindparam("named"))
+    .where(_command.gateway == sa.bindparam("served_by"))
+    .with_for_update()
+)
+_UPDATE = sa.update(schema.command).where(_command.utility == sa.bindparam("of"), _command.id == sa.bindparam("named"))
+
 
 def due_commands(connection: sa.Connection, tree: TopicTree, *, now_ms: int, timer_ms: int) -> list[Publish]:
     """Return the commands to send now; what is over without a receipt changes its state.
@@ -28,14 +57,7 @@ def due_commands(connection: sa.Connection, tree: TopicTree, *, now_ms: int, tim
         now_ms: UTC, which deadlines are judged by.
         timer_ms: Real Unix time, which repeating goes by; the same as `now_ms` but in accelerated installations.
     """
-    table = schema.command.c
-    rows = connection.execute(
-        sa.select(schema.command)
-        .where(table.utility == tree.utility, table.due_at_ms <= timer_ms)
-        .order_by(table.due_at_ms)
-        .limit(COMMANDS_PER_ROUND_MAX)
-        .with_for_update(skip_locked=True)
-    ).all()
+    rows = connection.execute(_DUE, {"of": tree.utility, "timer_ms": timer_ms}).all()
     sent: list[Publish] = []
     for row in rows:
         before = State(row.state)
@@ -47,49 +69,44 @@ def due_commands(connection: sa.Connection, tree: TopicTree, *, now_ms: int, tim
         if state is before and before is State.ACCEPTED:
             state = State.SENT
         sent.append(Publish(topic=tree.down(row.gateway, Kind.COMMAND), sealed=bytes(row.sealed)))
-        connection.execute(
-            sa.update(schema.command)
-            .where(table.utility == row.utility, table.id == row.id)
-            .values(
-                sent_at_ms=row.sent_at_ms if was_sent else now_ms,
-                attempt_count=row.attempt_count + 1,
-                due_at_ms=next_due_ms(state, attempt_count=row.attempt_count, timer_ms=timer_ms),
-            )
+        _update(
+            connection,
+            row,
+            {
+                "sent_at_ms": row.sent_at_ms if was_sent else now_ms,
+                "attempt_count": row.attempt_count + 1,
+                "due_at_ms": next_due_ms(state, attempt_count=row.attempt_count, timer_ms=timer_ms),
+            },
         )
         if state is not before:
             _change(connection, row, state, "", None, now_ms)
     return sent
 
 
-def follow_receipts(connection: sa.Connection, utility: str, *, now_ms: int) -> int:
-    """Read the receipts committed since last time; return how many there were."""
-    receipt, message = schema.receipt.c, schema.message.c
-    rows = connection.execute(
-        sa.select(receipt.gateway, receipt.encoded, message.tx, message.id)
-        .join_from(schema.receipt, schema.message, receipt.message == message.id)
-        .where(receipt.utility == utility)
-        .where(is_next(connection, CURSOR))
-        .order_by(message.tx, message.id)
-        .limit(RECEIPTS_PER_ROUND_MAX)
-    ).all()
+def follow_receipts(connection: sa.Connection, utility: str, *, now_ms: int) -> bool:
+    """Read the receipts committed since last time; tell whether more may wait."""
+    rows = connection.execute(_RECEIPTS, {"of": utility} | next_after(connection, CURSOR)).all()
     # A round that is full ends before its last message, all receipts of which must be read together.
     last = (rows[-1].tx, rows[-1].id) if rows else (0, 0)
-    if len(rows) == RECEIPTS_PER_ROUND_MAX and (rows[0].tx, rows[0].id) != last:
+    is_full = len(rows) == RECEIPTS_PER_ROUND_MAX
+    if is_full and (rows[0].tx, rows[0].id) != last:
         rows = [row for row in rows if (row.tx, row.id) != last]
     for row in rows:
         _on_receipt(connection, utility, row.gateway, codec.decode_as(bytes(row.encoded), Receipt), now_ms)
     if rows:
         advance(connection, CURSOR, tx=rows[-1].tx, message=rows[-1].id)
-    return len(rows)
+    return is_full
+
+
+def take_known_receipts(connection: sa.Connection, utility: str, gateway: str, command: bytes, *, now_ms: int) -> None:
+    """Let receipts count that came before their command: it was issued once already, in what a backup did not hold."""
+    rows = connection.execute(_KNOWN, {"of": utility, "from_gateway": gateway, "on_command": command}).all()
+    for row in rows:
+        _on_receipt(connection, utility, gateway, codec.decode_as(bytes(row.encoded), Receipt), now_ms)
 
 
 def _on_receipt(connection: sa.Connection, utility: str, gateway: str, receipt: Receipt, now_ms: int) -> None:
-    table = schema.command.c
-    row = connection.execute(
-        sa.select(schema.command)
-        .where(table.utility == utility, table.id == receipt.command, table.gateway == gateway)
-        .with_for_update()
-    ).one_or_none()
+    row = connection.execute(_ADDRESSED, {"of": utility, "named": receipt.command, "served_by": gateway}).one_or_none()
     if row is None:
         return  # issued after the backup this database was set back to; the receipt itself is kept
     before = State(row.state)
@@ -106,7 +123,6 @@ def _change(
     relay_closed: bool | None,  # noqa: FBT001
     now_ms: int,
 ) -> None:
-    table = schema.command.c
     values: dict[str, object] = {
         "state": state.value,
         "state_at_ms": now_ms,
@@ -115,7 +131,7 @@ def _change(
     }
     if state in FINAL:
         values["due_at_ms"] = None
-    connection.execute(sa.update(schema.command).where(table.utility == row.utility, table.id == row.id).values(values))
+    _update(connection, row, values)
     status = Status(
         request=bytes(row.request),
         command=bytes(row.id),
@@ -126,3 +142,7 @@ def _change(
         relay_closed=relay_closed,
     )
     queue_status(connection, row.utility, row.client, status)
+
+
+def _update(connection: sa.Connection, row: sa.Row, values: dict[str, object]) -> None:  # type: ignore[type-arg]
+    connection.execute(_UPDATE, values | {"of": row.utility, "named": row.id})

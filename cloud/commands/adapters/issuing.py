@@ -7,12 +7,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from cloud import schema
+from cloud.commands.adapters.dispatch import take_known_receipts
 from cloud.commands.adapters.statuses import queue_status, queue_statuses_again
 from cloud.commands.core.scopes import Scope, judge
 from cloud.database import upsert
 from cloud.epoch import current_epoch
 from cloud.headend.adapters.assignments import gateway_of
-from cloud.headend.core.admission import AdmittedRequest
+from cloud.headend.adapters.ingest import count_refusals
+from cloud.headend.core.admission import AdmittedRequest, Refused
 from wire import codec
 from wire.address import Address, Direction, Kind
 from wire.errors import Reason
@@ -21,6 +23,27 @@ from wire.messages import Command, Effect, Request, State, Status, effect_group,
 
 _EPOCH_SHIFT = 32
 LIVE_COMMANDS_PER_CLIENT_MAX = 10_000
+
+_request, _command, _version = schema.request.c, schema.command.c, schema.effect_version.c
+_KNOWN = sa.select(_request.content_digest).where(
+    _request.utility == sa.bindparam("of"),
+    _request.client == sa.bindparam("by"),
+    _request.id == sa.bindparam("named"),
+)
+_LIVE = sa.select(sa.func.count()).where(
+    _command.utility == sa.bindparam("of"), _command.client == sa.bindparam("by"), _command.due_at_ms.is_not(None)
+)
+_LAST_VERSION = (
+    sa.select(_version.version)
+    .where(_version.utility == sa.bindparam("of"), _version.meter == sa.bindparam("on_meter"))
+    .where(_version.effect == sa.bindparam("on_effect"))
+    .with_for_update()
+)
+_SCOPE = sa.select(schema.client.c.effects, schema.client.c.meters).where(
+    schema.client.c.utility == sa.bindparam("of"), schema.client.c.name == sa.bindparam("named")
+)
+_RECORD = sa.insert(schema.request)
+_ISSUE = sa.insert(schema.command)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +65,7 @@ def take_request(connection: sa.Connection, admitted: AdmittedRequest, key: Sign
     """
     utility, client, request = admitted.utility, admitted.client, admitted.request
     content = hashlib.sha256(codec.encode(request)).digest()
-    table = schema.request.c
-    known = connection.execute(
-        sa.select(table.content_digest).where(table.utility == utility, table.client == client, table.id == request.id)
-    ).scalar()
+    known = connection.execute(_KNOWN, {"of": utility, "by": client, "named": request.id}).scalar()
     if known is not None:
         if bytes(known) == content:
             queue_statuses_again(connection, utility, client, request.id, now_ms=now_ms)
@@ -59,7 +79,7 @@ def take_request(connection: sa.Connection, admitted: AdmittedRequest, key: Sign
         _refuse(connection, utility, client, request, reason, now_ms)
         return
     row = {"utility": utility, "client": client, "id": request.id, "content_digest": content}
-    connection.execute(sa.insert(schema.request).values(row | {"received_at_ms": now_ms, "sealed": admitted.sealed}))
+    connection.execute(_RECORD, row | {"received_at_ms": now_ms, "sealed": admitted.sealed})
     for meter in dict.fromkeys(request.meters):
         order = Order(
             utility=utility,
@@ -107,7 +127,7 @@ def issue(connection: sa.Connection, order: Order, key: SigningKey, *, now_ms: i
         "detail": detail,
         "due_at_ms": 0 if gateway else None,
     }
-    connection.execute(sa.insert(schema.command).values(row))
+    connection.execute(_ISSUE, row)
     status = Status(
         request=order.request,
         command=command_id,
@@ -118,17 +138,15 @@ def issue(connection: sa.Connection, order: Order, key: SigningKey, *, now_ms: i
         relay_closed=None,
     )
     queue_status(connection, order.utility, order.client, status)
+    take_known_receipts(connection, order.utility, gateway, command_id, now_ms=now_ms)
     return command_id
 
 
 def _next_version(connection: sa.Connection, order: Order) -> int:
     """Return a version above all given out for this meter and effect, also before the database was last set back."""
-    table = schema.effect_version.c
     effect = effect_group(order.effect)
-    query = sa.select(table.version).where(
-        table.utility == order.utility, table.meter == order.meter, table.effect == effect
-    )
-    last = connection.execute(query.with_for_update()).scalar() or 0
+    key = {"of": order.utility, "on_meter": order.meter, "on_effect": effect}
+    last = connection.execute(_LAST_VERSION, key).scalar() or 0
     version = max(int(last) + 1, current_epoch(connection) << _EPOCH_SHIFT)
     row = {"utility": order.utility, "meter": order.meter, "effect": effect, "version": version}
     upsert(connection, schema.effect_version, [row])
@@ -136,27 +154,18 @@ def _next_version(connection: sa.Connection, order: Order) -> int:
 
 
 def _scope(connection: sa.Connection, utility: str, client: str) -> Scope | None:
-    table = schema.client.c
-    row = connection.execute(
-        sa.select(table.effects, table.meters).where(table.utility == utility, table.name == client)
-    ).one_or_none()
+    row = connection.execute(_SCOPE, {"of": utility, "named": client}).one_or_none()
     return None if row is None else Scope.from_text(row.effects, row.meters)
 
 
 def _live_count(connection: sa.Connection, utility: str, client: str) -> int:
-    table = schema.command.c
-    return int(
-        connection.execute(
-            sa.select(sa.func.count()).where(
-                table.utility == utility, table.client == client, table.due_at_ms.is_not(None)
-            )
-        ).scalar_one()
-    )
+    return int(connection.execute(_LIVE, {"of": utility, "by": client}).scalar_one())
 
 
 def _refuse(
     connection: sa.Connection, utility: str, client: str, request: Request, reason: Reason, now_ms: int
 ) -> None:
+    count_refusals(connection, utility, [Refused(utility=utility, reason=reason, party=client)])
     status = Status(
         request=request.id,
         command=b"",

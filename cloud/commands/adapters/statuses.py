@@ -1,8 +1,11 @@
 """What requesters are told: every change of state, under their own topics only, in the order it happened."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from cloud import schema
+from cloud.effects import Publish
 from wire import codec
 from wire.address import Address, Direction, Kind
 from wire.keys import SigningKey
@@ -10,12 +13,19 @@ from wire.messages import State, Status, seal_message
 from wire.topics import TopicTree
 
 STATUSES_PER_ROUND_MAX = 500
+_QUEUE = sa.insert(schema.status_outbox)
+_QUEUED = (
+    sa.select(schema.status_outbox.c.id, schema.status_outbox.c.client, schema.status_outbox.c.encoded)
+    .where(schema.status_outbox.c.utility == sa.bindparam("of"))
+    .order_by(schema.status_outbox.c.id)
+    .limit(STATUSES_PER_ROUND_MAX)
+)
 
 
 def queue_status(connection: sa.Connection, utility: str, client: str, status: Status) -> None:
     """Tell a client, once the transaction is committed."""
     row = {"utility": utility, "client": client, "encoded": codec.encode(status)}
-    connection.execute(sa.insert(schema.status_outbox).values(row))
+    connection.execute(_QUEUE, row)
 
 
 def queue_statuses_again(connection: sa.Connection, utility: str, client: str, request: bytes, *, now_ms: int) -> None:
@@ -39,23 +49,23 @@ def queue_statuses_again(connection: sa.Connection, utility: str, client: str, r
         queue_status(connection, utility, client, status)
 
 
-def queued_statuses(connection: sa.Connection, tree: TopicTree, key: SigningKey) -> list[tuple[int, str, bytes]]:
-    """Return (id, topic, signed status) of what is to be told, oldest first."""
-    table = schema.status_outbox.c
-    rows = connection.execute(
-        sa.select(table.id, table.client, table.encoded)
-        .where(table.utility == tree.utility)
-        .order_by(table.id)
-        .limit(STATUSES_PER_ROUND_MAX)
-    )
+def queued_statuses(connection: sa.Connection, tree: TopicTree, key: SigningKey) -> list[tuple[int, Publish]]:
+    """Return what is to be told, signed, oldest first, by its id."""
+    rows = connection.execute(_QUEUED, {"of": tree.utility})
     told = []
     for row in rows:
         status: Status = codec.decode_as(bytes(row.encoded), Status)
         address = Address(tree.utility, Direction.CLIENT_DOWN, Kind.STATUS, row.client)
-        told.append((int(row.id), tree.client(row.client, Kind.STATUS), seal_message(status, address, key)))
+        told.append(
+            (
+                int(row.id),
+                Publish(topic=tree.client(row.client, Kind.STATUS), sealed=seal_message(status, address, key)),
+            )
+        )
     return told
 
 
-def forget_statuses(connection: sa.Connection, ids: list[int]) -> None:
+def forget_statuses(connection: sa.Connection, ids: Sequence[int]) -> None:
     """Take out of the queue what the broker has."""
-    connection.execute(sa.delete(schema.status_outbox).where(schema.status_outbox.c.id.in_(ids)))
+    if ids:
+        connection.execute(sa.delete(schema.status_outbox).where(schema.status_outbox.c.id.in_(ids)))

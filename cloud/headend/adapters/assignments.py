@@ -6,6 +6,16 @@ import sqlalchemy as sa
 
 from cloud import schema
 
+_assignment = schema.assignment.c
+_SERVING = (
+    sa.select(_assignment.gateway)
+    .where(_assignment.utility == sa.bindparam("of"), _assignment.meter == sa.bindparam("named"))
+    .where(_assignment.from_ms <= sa.bindparam("now_ms"))
+    .where(sa.or_(_assignment.until_ms.is_(None), _assignment.until_ms > sa.bindparam("now_ms")))
+    .order_by(_assignment.from_ms.desc())
+    .limit(1)
+)
+
 
 def assign(connection: sa.Connection, utility: str, gateway: str, meters: Iterable[str], *, from_ms: int) -> None:
     """Assign meters to a gateway from an instant on; doing it again changes nothing."""
@@ -27,12 +37,5 @@ def assign(connection: sa.Connection, utility: str, gateway: str, meters: Iterab
 
 def gateway_of(connection: sa.Connection, utility: str, meter: str, *, now_ms: int) -> str:
     """Return the gateway a meter is assigned to, or an empty name."""
-    table = schema.assignment.c
-    found = connection.execute(
-        sa.select(table.gateway)
-        .where(table.utility == utility, table.meter == meter, table.from_ms <= now_ms)
-        .where(sa.or_(table.until_ms.is_(None), table.until_ms > now_ms))
-        .order_by(table.from_ms.desc())
-        .limit(1)
-    ).scalar()
+    found = connection.execute(_SERVING, {"of": utility, "named": meter, "now_ms": now_ms}).scalar()
     return str(found) if found is not None else ""

@@ -15,6 +15,13 @@ from wire.topics import TopicTree
 REPEAT_MS = 10_000
 REPEAT_MS_MAX = 600_000
 FACTS_PER_ROUND_MAX = 2_000
+_fact = schema.down_fact.c
+_DUE = (
+    sa.select(_fact.gateway, _fact.id, _fact.encoded, _fact.attempt_count)
+    .where(_fact.utility == sa.bindparam("of"), _fact.held_at_ms.is_(None), _fact.due_at_ms <= sa.bindparam("timer_ms"))
+    .order_by(_fact.gateway, _fact.issued_at_ms)
+    .limit(FACTS_PER_ROUND_MAX)
+)
 
 
 def send_down(connection: sa.Connection, utility: str, gateway: str, fact: DownFact, *, now_ms: int) -> bytes:
@@ -36,12 +43,7 @@ def send_down(connection: sa.Connection, utility: str, gateway: str, fact: DownF
 def due_facts(connection: sa.Connection, tree: TopicTree, key: SigningKey, *, timer_ms: int) -> list[Publish]:
     """Return the messages to send now, each fact's next turn set; `timer_ms` is real Unix time."""
     table = schema.down_fact.c
-    rows = connection.execute(
-        sa.select(table.gateway, table.id, table.encoded, table.attempt_count)
-        .where(table.utility == tree.utility, table.held_at_ms.is_(None), table.due_at_ms <= timer_ms)
-        .order_by(table.gateway, table.issued_at_ms)
-        .limit(FACTS_PER_ROUND_MAX)
-    ).all()
+    rows = connection.execute(_DUE, {"of": tree.utility, "timer_ms": timer_ms}).all()
     by_gateway: dict[str, list[bytes]] = {}
     for row in rows:
         by_gateway.setdefault(row.gateway, []).append(bytes(row.encoded))

@@ -145,7 +145,7 @@ def _store_facts(
                 case EntryFact():
                     entries.append(origin | _entry_row(fact) | {"message": message})
                 case FactsHeld():
-                    _mark_held(connection, utility, batch.gateway, fact.facts, now_ms)
+                    _mark_held(connection, utility, batch.gateway, fact, now_ms)
                 case Health():
                     row = {"meter": fact.meter, "received_at_ms": now_ms, "encoded": codec.encode(fact)}
                     healths[batch.gateway, fact.meter] = origin | row
@@ -197,11 +197,18 @@ def _entry_row(fact: EntryFact) -> dict[str, Any]:
     return {"digest": hashlib.sha256(fact.entry).digest(), "account": fact.account, "encoded": fact.entry}
 
 
-def _mark_held(connection: sa.Connection, utility: str, gateway: str, facts: Iterable[bytes], now_ms: int) -> None:
+def _mark_held(connection: sa.Connection, utility: str, gateway: str, fact: FactsHeld, now_ms: int) -> None:
+    """Believe what the gateway's present run says it holds; what an earlier one said may be gone with its disk."""
     table = schema.down_fact
+    session = schema.gateway.c
+    boot = connection.execute(
+        sa.select(session.boot).where(session.utility == utility, session.name == gateway)
+    ).scalar()
+    if boot is None or bytes(boot) != fact.boot:
+        return
     connection.execute(
         sa.update(table)
-        .where(table.c.utility == utility, table.c.gateway == gateway, table.c.id.in_(list(facts)))
+        .where(table.c.utility == utility, table.c.gateway == gateway, table.c.id.in_(fact.facts))
         .where(table.c.held_at_ms.is_(None))
         .values(held_at_ms=now_ms)
     )

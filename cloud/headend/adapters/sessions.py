@@ -1,8 +1,8 @@
 """Sessions: a hello is answered by a welcome with the time, the epoch, and what must not run any more.
 
-A hello names the last session that the gateway's disk remembers. A box restored from a backup, or cloned, names another
-than the cloud expects: its facts are sent down again, and the floors in every welcome keep it from running what has run
-before. A hello that was late or sent again by somebody can look the same; then facts travel once more for nothing.
+A box whose disk was restored from a backup, or cloned, shows by the journal's head and by the facts it holds that it is
+not as the cloud knew it: its facts are sent down again, and the floors in every welcome keep it from running what has run
+before.
 """
 
 from typing import Any
@@ -17,9 +17,7 @@ from wire.limits import FLOORS_MAX
 from wire.messages import Floor, Hello, Welcome
 
 WINDOW = 16
-NONCE_BYTES = 16
-NONCES_MAX = 32
-"""Sessions offered to a gateway that hears nothing are remembered up to so many."""
+ID_BYTES = 16
 FLOOR_GRACE_MS = 86_400_000
 """Floors are told for so long after a command's deadline, in case the gateway's clock is late."""
 
@@ -39,13 +37,13 @@ def open_session(connection: sa.Connection, admitted: AdmittedHello, *, now_ms: 
         "software": hello.software,
         "journal_index": hello.journal_index,
         "journal_digest": hello.journal_digest,
-        "sessions": b"".join(_nonces_after(known, hello)),
         "set_back_count": (known.set_back_count if known is not None else 0) + int(set_back),
         "hello_at_ms": now_ms,
         "seen_at_ms": now_ms,
     }
     upsert(connection, table, [row])
-    _send_again(connection, utility, name, everything=set_back, now_ms=now_ms)
+    lacks_facts = set_back or _lacks_facts(connection, known, admitted)
+    _send_again(connection, utility, name, everything=lacks_facts, now_ms=now_ms)
     return Welcome(
         nonce=hello.nonce,
         cloud_utc_ms=now_ms,
@@ -67,31 +65,28 @@ def on_bye(connection: sa.Connection, utility: str, gateway: str, *, now_ms: int
 def _is_set_back(known: Any, hello: Hello) -> bool:
     if known.store is None:
         return False
-    nonces = _nonces(known)
-    return bytes(known.store) != hello.store or not (hello.previous in nonces or hello.nonce in nonces)
+    if bytes(known.store) != hello.store or hello.journal_index < known.journal_index:
+        return True
+    return hello.journal_index == known.journal_index and bytes(known.journal_digest) != hello.journal_digest
 
 
-def _nonces(known: Any) -> list[bytes]:
-    """Return what the next hello may name, oldest first."""
-    sessions = bytes(known.sessions or b"")
-    return [sessions[at : at + NONCE_BYTES] for at in range(0, len(sessions), NONCE_BYTES)]
+def _lacks_facts(connection: sa.Connection, known: Any, admitted: AdmittedHello) -> bool:
+    """Tell whether a gateway that started anew holds other facts than it said: a disk is set back only while it is off.
 
-
-def _nonces_after(known: Any, hello: Hello) -> list[bytes]:
-    """Return what the next hello may name: the session that this one names, and those offered since.
-
-    Which of the offered the gateway took only its next hello says. Where this hello names none of them the former line
-    stays possible, since a hello out of its time looks like a set-back.
+    What it said in an earlier run and is still on its way does not count any more (`ingest`), so nothing slips between.
     """
-    nonces = _nonces(known) if known is not None else []
-    if hello.nonce in nonces:
-        return nonces
-    if hello.previous in nonces:
-        nonces = nonces[nonces.index(hello.previous) :]
-    else:
-        nonces.append(hello.previous)
-    nonces.append(hello.nonce)
-    return nonces if len(nonces) <= NONCES_MAX else [nonces[0], *nonces[1 - NONCES_MAX :]]
+    hello, table = admitted.hello, schema.down_fact.c
+    if known is not None and known.boot is not None and bytes(known.boot) == hello.boot:
+        return False
+    ids = connection.execute(
+        sa.select(table.id)
+        .where(table.utility == admitted.utility, table.gateway == admitted.gateway)
+        .where(table.held_at_ms.is_not(None))
+    )
+    believed = 0
+    for row in ids:
+        believed ^= int.from_bytes(row.id)
+    return believed.to_bytes(ID_BYTES) != hello.facts_held
 
 
 def _send_again(connection: sa.Connection, utility: str, gateway: str, *, everything: bool, now_ms: int) -> None:

@@ -42,6 +42,9 @@ class Projected:
     reread_count: int
     """Messages read again."""
 
+    may_be_more: bool
+    """Whether something may be left to do; what is committed later brings a notice of its own."""
+
     @property
     def worked(self) -> bool:
         return bool(self.message_count or self.reread_count)
@@ -49,7 +52,7 @@ class Projected:
 
 def project(connection: sa.Connection, *, messages_max: int = MESSAGES_PER_STEP_MAX) -> Projected:
     """Do one step: new messages, then a piece of what is to be read again."""
-    new = _take_new(connection, messages_max)
+    new, is_all = _take_new(connection, messages_max)
     placed = _project_new(connection, new) if new else []
     reread = next_reread(connection, DAYS_FOLLOWER, count_max=messages_max)
     if reread is not None:
@@ -59,6 +62,7 @@ def project(connection: sa.Connection, *, messages_max: int = MESSAGES_PER_STEP_
         row_count=sum(len(placement.placed) for placement in placed),
         refused_count=sum(len(placement.refused) for placement in placed),
         reread_count=0 if reread is None else max(1, len(reread.messages)),
+        may_be_more=not is_all or reread is not None,
     )
 
 
@@ -89,23 +93,25 @@ async def follow(database: Database, *, notice: Event, rng: Random, projected: C
                 refused=done.refused_count,
                 reread=done.reread_count,
             )
-        return done.worked
+        return done.may_be_more
 
     await keep_following(DAYS_FOLLOWER, step, notice=notice, rng=rng)
 
 
-def _take_new(connection: sa.Connection, messages_max: int) -> list[tuple[Followed, Stated]]:
+def _take_new(connection: sa.Connection, messages_max: int) -> tuple[list[tuple[Followed, Stated]], bool]:
+    """Return the next messages within all bounds, and whether these are all there are."""
+    found = next_messages(connection, DAYS_FOLLOWER, count_max=messages_max)
     taken: list[tuple[Followed, Stated]] = []
     meters: set[tuple[str, str]] = set()
     row_count = 0
-    for message in next_messages(connection, DAYS_FOLLOWER, count_max=messages_max):
+    for message in found:
         stated = _read(connection, message)
         taken.append((message, stated))
         meters.update((message.utility, meter) for meter in stated.meters())
         row_count += sum(len(block.rows) for block in stated.blocks)
         if len(meters) >= METERS_PER_STEP_MAX or row_count >= ROWS_PER_STEP_MAX:
             break
-    return taken
+    return taken, len(taken) == len(found) < messages_max
 
 
 def _read(connection: sa.Connection, message: Followed) -> Stated:

@@ -29,12 +29,15 @@ class Reread(NamedTuple):
         return boot == self.boot and self.tick_from_ms <= tick_ms < self.tick_until_ms
 
 
+_OLDEST = (
+    sa.select(schema.reread).where(schema.reread.c.follower == sa.bindparam("by")).order_by(schema.reread.c.id).limit(1)
+)
+
+
 def next_reread(connection: sa.Connection, follower: str, *, count_max: int) -> Reread | None:
     """Return the oldest piece of work of a follower, which holds its turn."""
-    table, held = schema.reread.c, schema.boot_message.c
-    job = connection.execute(
-        sa.select(schema.reread).where(table.follower == follower).order_by(table.id).limit(1)
-    ).one_or_none()
+    held = schema.boot_message.c
+    job = connection.execute(_OLDEST, {"by": follower}).one_or_none()
     if job is None:
         return None
     ids = connection.execute(

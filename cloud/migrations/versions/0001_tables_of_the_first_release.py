@@ -187,12 +187,6 @@ def upgrade() -> None:
         sa.Column("software", sa.String(length=40), server_default="", nullable=False),
         sa.Column("journal_index", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("journal_digest", sa.LargeBinary(length=32), nullable=True),
-        sa.Column(
-            "sessions",
-            sa.LargeBinary(),
-            nullable=True,
-            comment="nonces of 16 bytes that the next hello may name, oldest first",
-        ),
         sa.Column("set_back_count", sa.Integer(), server_default="0", nullable=False),
         sa.Column("hello_at_ms", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("seen_at_ms", sa.BigInteger(), server_default="0", nullable=False),

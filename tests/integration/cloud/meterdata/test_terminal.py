@@ -69,3 +69,18 @@ def test_people_get_a_table_or_a_word(group: click.Group, arguments: list[str], 
 
 def test_a_day_that_is_none_is_a_usage_error(group: click.Group) -> None:
     assert CliRunner().invoke(group, ["profile", "m1", "yesterday"]).exit_code == 2
+
+
+def test_the_export_has_a_line_for_each_meter_with_the_readings_of_one_channel(group: click.Group) -> None:
+    result = CliRunner().invoke(group, ["export"], catch_exceptions=False)
+    (line,) = result.output.splitlines()
+    assert json.loads(line) == {
+        "meter": "m1",
+        "values": 4,
+        "readings": [[MIDNIGHT, 1_000, 0, False], [MIDNIGHT + MINUTES_15_MS, 1_010, 0, False]],
+    }
+
+
+@pytest.mark.parametrize("obis", ["1-0:1.8.0", "1-0:1.8.0.256", "energy"])
+def test_an_export_of_no_channel_is_a_usage_error(group: click.Group, obis: str) -> None:
+    assert CliRunner().invoke(group, ["export", "--obis", obis]).exit_code == 2
