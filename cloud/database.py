@@ -63,19 +63,30 @@ class SqliteDatabase:
     def __init__(self, url: str) -> None:
         self._engine = sqlite_engine(url)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+        # The thread's own, since a pool takes as long over lending one as a small transaction takes.
+        self._connection: sa.Connection | None = None
 
     async def transact(self, work: Callable[[sa.Connection], T], /) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
 
     def _run(self, work: Callable[[sa.Connection], T]) -> T:
         try:
-            with self._engine.begin() as connection:
-                return work(connection)
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            with self._connection.begin():
+                return work(self._connection)
         except sa.exc.OperationalError as error:
+            self._let_go()
             raise UnavailableError(f"database: {str(error.orig)[:200]}") from error
 
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._engine.dispose()
+
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go)
         self._thread.shutdown()
 
 

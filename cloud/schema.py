@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Dialect,
     Index,
     Integer,
     LargeBinary,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
 )
 
@@ -26,6 +28,17 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+class _PeerText(TypeDecorator[str]):
+    """Text that a peer chose; PostgreSQL holds no NUL, and the true text stands in the signed message."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
 
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 _Name = String(32)
@@ -80,7 +93,7 @@ gateway = Table(
     Column("name", _Name, primary_key=True),
     Column("boot", LargeBinary(8)),
     Column("store", LargeBinary(8)),
-    Column("software", String(40), nullable=False, server_default=""),
+    Column("software", _PeerText(40), nullable=False, server_default=""),
     Column("journal_index", BigInteger, nullable=False, server_default="0"),
     Column("journal_digest", LargeBinary(32)),
     Column("set_back_count", Integer, nullable=False, server_default="0"),
@@ -149,7 +162,7 @@ event = Table(
     Column("tick_ms", BigInteger, nullable=False),
     Column("meter", _Name, nullable=False),
     Column("code", String(20), nullable=False),
-    Column("detail", String(120), nullable=False),
+    Column("detail", _PeerText(120), nullable=False),
     Column("message", BigInteger, nullable=False),
     comment="head-end: events by IEC 61968-9 code",
 )
@@ -237,7 +250,7 @@ command = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("state", String(12), nullable=False),
     Column("state_at_ms", BigInteger, nullable=False),
-    Column("detail", String(120), nullable=False, server_default=""),
+    Column("detail", _PeerText(120), nullable=False, server_default=""),
     Column("relay_closed", Boolean),
     Column("sent_at_ms", BigInteger, comment="null while it was never sent"),
     Column("due_at_ms", BigInteger, comment="when to act next; null in a final state"),

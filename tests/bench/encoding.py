@@ -64,7 +64,7 @@ def _lines(shape: _Shape, source: Households) -> list[Line]:
     return [
         Line(what=shape.what, measured=ours, unit="B/value", against="the aim itself", ratio=ours, aim=shape.aim),
         *(
-            Line(what="", measured=ours, unit="B/value", against=name, baseline=other, ratio=ours / other)
+            Line(what=shape.what, measured=ours, unit="B/value", against=name, baseline=other, ratio=ours / other)
             for name, other in others.items()
         ),
     ]

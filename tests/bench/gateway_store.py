@@ -101,7 +101,7 @@ def _section(costs: list[dict[str, Any]]) -> Section:
                 unit="ms",
             ),
             Line(
-                what="resident memory added by a day's backlog, highest",
+                what="resident memory added by a day's backlog",
                 measured=median(cost["grown_bytes"] for cost in costs) / 2**20,
                 unit="MiB",
             ),

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from resource import RUSAGE_SELF, getrusage
 from time import perf_counter, process_time
 from typing import Any
 
@@ -80,14 +79,14 @@ class Worker:
                 await self._mind.submit(partial(_take_row, channels=channels, row=row))
             await self._handled()
             fill = filling.stop()
+            filled_bytes = psutil.Process().memory_info().rss
             self._sign_acks()
             draining = _Stopwatch()
             self._mind.post(Station.on_connected)
             await self._drained.wait()
             await self._handled()
             drain = draining.stop()
-        grown_bytes = getrusage(RUSAGE_SELF).ru_maxrss * 1024 - before_bytes
-        return {"fill": fill, "drain": drain, "grown_bytes": grown_bytes}
+        return {"fill": fill, "drain": drain, "grown_bytes": filled_bytes - before_bytes}
 
     async def _handled(self) -> None:
         """Wait until everything submitted before is committed."""

@@ -118,10 +118,15 @@ class Load:
         self._installation = installation
         self._client = client
         self._rng = rng
+        self._stopped = False
         self.credits: list[tuple[str, bytes]] = []
 
+    def stop(self) -> None:
+        """Begin nothing more; `run` returns when what was begun is done."""
+        self._stopped = True
+
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Go on until stopped."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._commands())
             group.create_task(self._credits())
@@ -129,7 +134,7 @@ class Load:
 
     async def _commands(self) -> None:
         meters = self._installation.all_meters()
-        while True:
+        while not self._stopped:
             await asyncio.sleep(self._rng.uniform(0.1, 0.5))
             self._client.ask(self._effect(), *self._rng.sample(meters, self._rng.choice((1, 1, 2))))
 
@@ -137,14 +142,14 @@ class Load:
         return self._rng.choice((Disconnect(), Reconnect(), Reconnect(), Read([]), Ping(), Limit(50_000)))
 
     async def _credits(self) -> None:
-        while True:
+        while not self._stopped:
             await asyncio.sleep(self._rng.uniform(0.3, 1.2))
             account, name = f"A-{self._rng.choice(self._installation.relay_meters())}", self._rng.randbytes(16)
             self.credits.append((account, name))
             await credit(self._installation, account, name)
 
     async def _failing_meters(self) -> None:
-        while True:
+        while not self._stopped:
             meter = self._rng.choice(self._installation.all_meters())
             self._installation.control(command="fault", device=meter, kind="dead", on=True)
             await asyncio.sleep(self._rng.uniform(0.5, 4.0))
@@ -219,9 +224,8 @@ async def test_nothing_is_lost_or_doubled_while_everything_is_killed_and_cut(
         load = Load(installation, client, random.Random(rng.random()))
         await under_load(load, trouble.run(times=3 if server is None else 2))
         print(f"struck {dict(trouble.struck)}, {len(client.asked)} requests, {len(load.credits)} credits")
-        for meter in installation.all_meters():
-            installation.control(command="fault", device=meter, kind="dead", on=False)
         await client.over(seconds_max=HEAL_S)
+        await installation.until_committed(all_facts_are_held, what="a gateway that holds every fact sent down")
         await relays_follow_their_holds(installation)
         disks = await drained_and_stopped(installation)
         await everything_is_committed_once(installation, disks)
@@ -257,12 +261,17 @@ async def test_handlers_wait_for_a_database_that_is_not_there_yet(
     await installation.until_committed(lambda connection: queries.meters(connection, UTILITY), what="readings")
 
 
+def all_facts_are_held(connection: sa.Connection) -> bool:
+    table = schema.down_fact.c
+    return connection.execute(sa.select(table.id).where(table.held_at_ms.is_(None)).limit(1)).first() is None
+
+
 async def under_load(load: Load, trouble: Awaitable[None]) -> None:
     """Keep the load up until the trouble is over."""
     async with asyncio.TaskGroup() as group:
-        loading = group.create_task(load.run())
+        group.create_task(load.run())
         await trouble
-        loading.cancel()
+        load.stop()
 
 
 async def relays_follow_their_holds(installation: Installation) -> None:

@@ -13,14 +13,14 @@ class Agenda:
 
     def __init__(self) -> None:
         self.now_ms = 0
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._heap: list[tuple[int, int, Callable[[], object]]] = []
         self._numbers = count()
 
-    def at(self, time_ms: int, act: Callable[[], None]) -> None:
+    def at(self, time_ms: int, act: Callable[[], object]) -> None:
         """Do something at an instant, or now if that is over."""
         heapq.heappush(self._heap, (max(time_ms, self.now_ms), next(self._numbers), act))
 
-    def after(self, delay_ms: int, act: Callable[[], None]) -> None:
+    def after(self, delay_ms: int, act: Callable[[], object]) -> None:
         """Do something later."""
         self.at(self.now_ms + delay_ms, act)
 

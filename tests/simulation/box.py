@@ -1,4 +1,4 @@
-"""A gateway as a machine: the real station over a real store, run as the shell runs it, that can lose power anywhere.
+"""A gateway: the real station over a real store, run as the shell runs it, on a machine that can lose power anywhere.
 
 Open a transaction, handle the events that wait, commit, then perform the effects. Power can go before, before any write
 within, during the commit, after it, and between any two effects.
@@ -6,7 +6,6 @@ within, during the commit, after it, and between any two effects.
 
 import random
 from collections.abc import Callable
-from enum import Enum
 from pathlib import Path
 
 from gateway.core.collection import CollectionSettings
@@ -14,174 +13,68 @@ from gateway.core.effects import DemandRead, DriveRelay, Effect, Effects, SendBa
 from gateway.core.moment import Moment
 from gateway.core.station import Identity, Station, StationSettings
 from gateway.core.uplink import UplinkSettings
-from tests.simulation.agenda import ORIGIN_MS, Agenda
-from tests.simulation.disk import Disk, Image
+from tests.simulation.agenda import Agenda
+from tests.simulation.machine import Cut, Machine
 from tests.simulation.network import Network
-from tests.simulation.options import HOUR_MS, Options
+from tests.simulation.options import Options
 from tests.simulation.parties import TREE, UTILITY, key_of, trusted
 from tests.simulation.site import CHANNELS, Site
-from tests.simulation.truth import PowerCutError, RecordingStore, Truth, random_cut
+from tests.simulation.truth import PowerCutError
 from wire.errors import WireError
 from wire.keys import Purpose
 
 Handling = Callable[[Station, Moment], Effects]
-YEAR_MS = 365 * 24 * HOUR_MS
 
 
-class Cut(Enum):
-    """Where in the next transaction the power goes."""
-
-    BEFORE = 0
-    WITHIN = 1
-    COMMITTING = 2
-    COMMITTED = 3
-    PERFORMING = 4
-
-
-class Box:
-    """One gateway, its disk, its clock and its connection."""
-
-    store_class = RecordingStore
-    disk_class = Disk
+class Box(Machine):
+    """One gateway and its connection."""
 
     def __init__(
         self, agenda: Agenda, network: Network, site: Site, options: Options, *, name: str, folder: Path
     ) -> None:
-        self.name = name
-        self.site = site
-        self.truth = Truth()
-        self.disk = self.disk_class(folder, name)
-        self.station: Station | None = None
+        super().__init__(agenda, site, options, name=name, folder=folder)
         self.violations: list[str] = []
         self.transactions = 0
         self.sizes: list[tuple[int, int]] = []
         """Writes and effects of each transaction that was reported."""
-        self.cuts: dict[int, tuple[Cut, int]] = {}
-        """Planned ends: by number of the transaction, where in it, and before which write or effect."""
-        self.refused = 0
-        """Messages refused by all runs of the program so far."""
-        self._agenda = agenda
         self._network = network
-        self._options = options
-        self._rng = random.Random(f"box {options.seed} {name}")
         self._fresh = random.Random(f"fresh {options.seed} {name}")
-        self._store: RecordingStore | None = None
-        self._run = 0
-        """Counts the starts; what an earlier run had under way is nobody's."""
         self._waiting: list[Handling] = []
         self._handling_at_ms: int | None = None
         self._timer_at_ms: int | None = None
-        self._booted_at_ms = 0
-        self._wall_offset_ms = 0
         self._connected = False
-        self._cut: Cut | None = None
         network.attach(f"g/{name}", self._receive)
-
-    @property
-    def store(self) -> RecordingStore:
-        assert self._store is not None, "the machine runs"
-        return self._store
-
-    def moment(self) -> Moment:
-        """Return what its clocks show."""
-        up_ms = self._agenda.now_ms - self._booted_at_ms
-        return Moment(up_ms, up_ms, ORIGIN_MS + self._agenda.now_ms + self._wall_offset_ms)
-
-    # ---- power -------------------------------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Switch on."""
-        if self._store is not None:
-            return
-        self._run += 1
-        self._booted_at_ms = self._agenda.now_ms
-        self._wall_offset_ms = self._drawn_offset_ms()
-        self._store = self.store_class(self.disk.path, self.truth)
-        try:
-            self._transact([], start=True)
-        except PowerCutError:
-            self._die()
-        if self._store is None:
-            return
-        self._set_timer()
-        self._guarded(self._rng.randint(10, 2_000), self.reconnect)
-
-    def crash_soon(self) -> None:
-        """Lose power in one of the next transactions, wherever it hurts."""
-        self._cut = self._rng.choice(list(Cut))
-        if self._store is None:
-            return
-        if self._cut is Cut.WITHIN:
-            self.store.cut_at_step = random_cut(self._rng)
-
-    def set_back(self, image: Image, truth: Truth) -> None:
-        """Come up with an earlier copy of the disk."""
-        self._stop()
-        self.disk.set_back(image)
-        self.truth.set_back(truth)
-        self._guarded(self._rng.randint(100, 5_000), self.start)
-
-    def copy(self) -> tuple[Image, Truth]:
-        """Return a copy of the disk, for later, with what is known of it."""
-        return self.disk.image(), self.truth.copy()
-
-    def step_clock(self) -> None:
-        """Somebody sets the machine's clock."""
-        self._wall_offset_ms = self._drawn_offset_ms()
 
     def calm_down(self) -> None:
         """From now on nothing fails here."""
         self._cut = None
         self.site.calm = True
-        if self._store is not None:
-            self._store.cut_at_step = None
+        if self.is_on:
+            self.store.cut_at_step = None
         self.start()
         self.reconnect()
 
-    def close(self) -> None:
-        """Let go of the files."""
-        self._stop()
-
-    def _drawn_offset_ms(self) -> int:
-        if not self._options.wrong_clock or self._network.calm:
-            return self._rng.randint(-2_000, 2_000)
-        return self._rng.choice([-ORIGIN_MS, -8 * YEAR_MS, -HOUR_MS, 0, HOUR_MS, 3 * YEAR_MS])
-
-    def _die(self, *, within_commit: bool = False) -> None:
-        """The power went."""
-        self.disk.lose_power(rng=self._rng, torn=self._options.torn, within_commit=within_commit)
-        self._stop()
-        self._guarded(self._rng.choice([50, 1_000, self._options.duration_ms // 20]), self.start)
+    def _boot(self) -> None:
+        try:
+            self._transact([], start=True)
+        except PowerCutError:
+            self._die()
+        if self.is_on:
+            self._set_timer()
+            self._guarded(self._rng.randint(10, 2_000), self.reconnect)
 
     def _stop(self) -> None:
-        if self.station is not None:
-            self.refused += sum(self.station.counts.refused.values())
-        if self._store is not None:
-            self._store.close()
-        self._store = None
-        self.station = None
-        self._cut = None
+        super()._stop()
         self._waiting.clear()
-        self._run += 1
         self._connected = False
         self._handling_at_ms = None
         self._timer_at_ms = None
-
-    def _guarded(self, delay_ms: int, act: Callable[[], None]) -> None:
-        """Do something later, if the machine has not been off since."""
-        run = self._run
-
-        def acting() -> None:
-            if self._run == run:
-                act()
-
-        self._agenda.after(delay_ms, acting)
 
     # ---- the connection ----------------------------------------------------------------------------------------------
 
     def reconnect(self) -> None:
         """The broker is reached, if it can be."""
-        if self._store is None or self._connected:
+        if not self.is_on or self._connected:
             return
         if self._network.is_cut(f"g/{self.name}"):
             self._guarded(5_000 + self._options.duration_ms // 50, self.reconnect)
@@ -191,18 +84,17 @@ class Box:
 
     def lose_connection(self) -> None:
         """The connection breaks."""
-        if self._store is not None and self._connected:
+        if self.is_on and self._connected:
             self._connected = False
             self.submit(lambda station, now: station.on_lost(now))
             self._guarded(self._rng.randint(200, 5_000), self.reconnect)
 
-    def _receive(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
+    def _receive(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: ARG002, FBT001
         if not self._connected:
             return
         try:
             address = TREE.parse(topic)
         except WireError:
-            self.refused += 1
             return
         self.submit(lambda station, now: station.on_message(address, payload, now))
 
@@ -215,7 +107,7 @@ class Box:
 
     def poll(self, meter: str) -> None:
         """The schedule reads a meter."""
-        if self._store is None:
+        if not self.is_on:
             return
         row = self.site.read(meter, self.moment().tick_ms)
         if row is not None:
@@ -225,7 +117,7 @@ class Box:
 
     def report_health(self) -> None:
         """The shell reports how it is."""
-        if self._store is not None:
+        if self.is_on:
             metrics = [("rows_count", len(self.truth.sure))]
             self.submit(lambda station, now: station.on_health("", metrics, now))
 
@@ -244,7 +136,7 @@ class Box:
         except PowerCutError:
             self._die()
             return
-        if self._store is None:
+        if not self.is_on:
             return
         if self._waiting:
             self._handle_at(self._agenda.now_ms + 1)

@@ -3,10 +3,14 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import partial
+
+import sqlalchemy as sa
 
 from cloud.commands.core.lifecycle import FINAL
 from cloud.meterdata.adapters.projector import project_all
 from cloud.meterdata.adapters.queries import readings, waiting_boots
+from cloud.meterdata.core.meter_day import Reading
 from cloud.prepaid.adapters.accounts import balance_of
 from prepay.balance import BALANCE_VERSION, balance
 from prepay.entries import Entry
@@ -51,10 +55,10 @@ def _complete(box: Box, cloud: Cloud, held: set[Item]) -> Iterator[str]:
     if cloud.was_set_back:
         missing -= box.truth.released
     if missing:
-        yield f"{box.name}: the cloud lacks {len(missing)} of {len(sure)} items, {_named(sorted(missing)[0])} among them"
+        yield f"{box.name}: the cloud lacks {len(missing)} of {len(sure)} items, such as {_named(min(missing))}"
     invented = held - sure - box.truth.possible
     if invented:
-        yield f"{box.name}: the cloud has {len(invented)} items that no disk held, {_named(sorted(invented)[0])} among them"
+        yield f"{box.name}: the cloud has {len(invented)} items that no disk held, such as {_named(min(invented))}"
 
 
 def _named(item: Item) -> str:
@@ -65,7 +69,7 @@ def _named(item: Item) -> str:
 def _tables_agree(box: Box, cloud: Cloud, held: set[Item]) -> Iterator[str]:
     """The tables of facts hold exactly what the messages hold, each once."""
     facts: list[UpFact] = [codec.decode_as(encoded, UpFact) for channels, encoded in held if not channels]
-    expected = {
+    expected: dict[str, set[object]] = {
         "event": {(fact.boot, fact.serial) for fact in facts if isinstance(fact, Event)},
         "receipt": {codec.encode(fact) for fact in facts if isinstance(fact, Receipt)},
         "entry": {hashlib.sha256(fact.entry).digest() for fact in facts if isinstance(fact, EntryFact)},
@@ -73,7 +77,7 @@ def _tables_agree(box: Box, cloud: Cloud, held: set[Item]) -> Iterator[str]:
     columns = {"event": "boot, serial", "receipt": "encoded", "entry": "digest"}
     for table, wanted in expected.items():
         rows = cloud.looking.execute(f"SELECT {columns[table]} FROM {table} WHERE gateway = ?", (box.name,)).fetchall()
-        found = [tuple(row) if len(row) > 1 else row[0] for row in rows]
+        found: list[object] = [tuple(row) if len(row) > 1 else row[0] for row in rows]
         if len(found) != len(set(found)):
             yield f"{box.name}: the table {table} has something twice"
         if set(found) != wanted:
@@ -143,15 +147,15 @@ def _balances_agree(box: Box, cloud: Cloud) -> Iterator[str]:
     stored: dict[str, list[Entry]] = defaultdict(list)
     for account, encoded in box.store.entries():
         stored[account].append(codec.decode_as(encoded, Entry))
-    gone = (cloud.lost_entries - cloud.issued_entries()) | (
-        _released_points(box) - _points_of(cloud, box.name) if cloud.was_set_back else set()
-    )
-    for name, account in box.station.credit.accounts():
-        shown = account.balance(at_ms)
+    gone = cloud.lost_entries - cloud.issued_entries()
+    if cloud.was_set_back:
+        gone |= _released_points(box) - _points_of(cloud, box.name)
+    for name, followed in box.station.credit.accounts():
+        shown = followed.balance(at_ms)
         if shown != balance(BALANCE_VERSION, stored[name], account=name, at_ms=at_ms):
             yield f"{box.name}: the balance of {name} is not what its entries come to"
         yield from _cloud_entries_are_down(box, cloud, name, stored[name])
-        theirs = cloud.transact(lambda connection, name=name: balance_of(connection, UTILITY, name, at_ms=at_ms))
+        theirs = cloud.transact(partial(balance_of, utility=UTILITY, account=name, at_ms=at_ms))
         if not box.truth.was_set_back:
             kept = [entry for entry in stored[name] if entry_digest(entry) not in gone]
             mine = balance(BALANCE_VERSION, kept, account=name, at_ms=at_ms)
@@ -185,7 +189,7 @@ def _rows_projected(box: Box, cloud: Cloud, held: set[Item]) -> Iterator[str]:
             }
     found: list[tuple[bytes, int, str, bytes, int | None]] = []
     for meter in box.site.houses:
-        for reading in cloud.transact(lambda connection, meter=meter: list(readings(connection, UTILITY, meter))):
+        for reading in cloud.transact(partial(_readings_of, meter=meter)):
             found.append((reading.source.boot, reading.tick_ms, meter, reading.channel.obis, reading.value))
             if reading.others:
                 yield f"{box.name}: {meter} has several values at tick {reading.tick_ms}: {reading.others}"
@@ -196,6 +200,10 @@ def _rows_projected(box: Box, cloud: Cloud, held: set[Item]) -> Iterator[str]:
             f"{box.name}: meter data lacks {len(stated - set(found))} values"
             f" and has {len(set(found) - stated)} that nobody stated"
         )
+
+
+def _readings_of(connection: sa.Connection, meter: str) -> list[Reading]:
+    return list(readings(connection, UTILITY, meter))
 
 
 def _released_points(box: Box) -> set[bytes]:

@@ -1,30 +1,30 @@
 """The cloud as processes: the real intake and desk over a real database file, several handlers sharing the work.
 
-The shells are coroutines that wait for nothing but the database; over one that answers at once they run to their end in one
-step, so no event loop is needed. A handler can die before a transaction, before its commit, or before it could act on it.
+The shells are coroutines that wait for nothing but the database; over one that answers at once they run to their end in
+one step, so no event loop is needed. A handler can die before a transaction, before its commit, or before it could act
+on it.
 """
 
 import random
 import sqlite3
-from collections.abc import Callable, Coroutine
-from enum import Enum
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from cloud import schema
 from cloud.commands.adapters.desk import Desk
-from cloud.database import sqlite_engine
 from cloud.effects import Publish
 from cloud.epoch import raise_epoch
 from cloud.headend.adapters.intake import Intake
 from cloud.keys import register_key
 from cloud.meterdata.adapters.projector import project
 from cloud.registry import Registry
-from tests.simulation.agenda import ORIGIN_MS, Agenda
+from tests.simulation.agenda import Agenda
 from tests.simulation.disk import Disk, Image
 from tests.simulation.network import Network
+from tests.simulation.one_step import CloudClock, Death, HandlerDiedError, OneStepDatabase, in_one_step
 from tests.simulation.options import Options
 from tests.simulation.parties import TREE, UTILITY, client_names, cloud_keys, gateway_names, key_of
 from wire import codec
@@ -34,69 +34,6 @@ from wire.runtime.errors import UnavailableError
 from wire.runtime.mqtt import Message
 
 T = TypeVar("T")
-
-
-class HandlerDiedError(Exception):
-    """Raised where a handler is killed."""
-
-
-class Death(Enum):
-    """Where in its next transaction a handler dies."""
-
-    BEFORE = 0
-    WITHIN = 1
-    COMMITTED = 2
-    AWAY = 3
-    """It lives, but the database does not answer."""
-
-
-class CloudClock:
-    """The clock of the cloud's machines."""
-
-    def __init__(self, agenda: Agenda) -> None:
-        self._agenda = agenda
-        self.offset_ms = 0
-
-    def monotonic_ms(self) -> int:
-        return self._agenda.now_ms
-
-    def tick_ms(self) -> int:
-        return self._agenda.now_ms
-
-    def wall_ms(self) -> int:
-        return ORIGIN_MS + self._agenda.now_ms + self.offset_ms
-
-
-class OneStepDatabase:
-    """The database as the shells see it, answering at once."""
-
-    def __init__(self, path: Path) -> None:
-        self.engine = sqlite_engine(f"sqlite:///{path}")
-        self.death: Death | None = None
-
-    async def transact(self, work: Callable[[sa.Connection], T], /) -> T:
-        death, self.death = self.death, None
-        if death is Death.AWAY:
-            raise UnavailableError("the database is away")
-        if death is Death.BEFORE:
-            raise HandlerDiedError
-        with self.engine.begin() as connection:
-            result = work(connection)
-            if death is Death.WITHIN:
-                raise HandlerDiedError
-        if death is Death.COMMITTED:
-            raise HandlerDiedError
-        return result
-
-
-def in_one_step(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that waits for nothing."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    raise AssertionError("it waited")
 
 
 _template: dict[int, bytes] = {}

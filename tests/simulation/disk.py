@@ -1,7 +1,7 @@
 """Disks that lose power: copies of SQLite's files as a machine would find them after a crash, a restore or a clone.
 
-What was reported committed is safe. What was being written when the power went may be there in part, or be noise: bytes of
-the write-ahead log beyond the last reported commit are cut or spoilt at a random place.
+What was reported committed is safe. What was being written when the power went may be there in part, or be noise: bytes
+of the write-ahead log beyond the last reported commit are cut or spoilt at a random place.
 """
 
 import random

@@ -67,6 +67,11 @@ class ModelCloud:
         """Send a command, for the first time or again."""
         self._network.send("cloud", TREE.down(self._gateway, Kind.COMMAND), self._sealed[command])
 
+    def send_latest(self) -> None:
+        """Send the last two commands again, the newer one last."""
+        for command in list(self.commands)[-2:]:
+            self.send(command)
+
     def open(self) -> list[bytes]:
         """Return the commands without a final receipt."""
         return [name for name in self.commands if name not in self.finals]

@@ -1,4 +1,4 @@
-"""The broker and the roads to it: anything may be lost, repeated, late, out of order, spoilt, invented or sent again later.
+"""The broker and the roads to it: anything may be lost, repeated, late, out of order, spoilt, invented or sent later.
 
 Nothing that is handed to it is promised to arrive; what does arrive keeps its topic and, mostly, its bytes.
 """
@@ -46,7 +46,7 @@ class Network:
         self.traffic = Traffic()
 
     def attach(self, party: str, receive: Receive) -> None:
-        """Let a party hear what is for it: `cloud`, or a gateway or client by its place in the tree such as `g/gw-1`."""
+        """Let a party hear what is for it: `cloud`, or a gateway or client by its place in the tree as `g/gw-1`."""
         self._receivers[party] = receive
 
     def cut(self, party: str, until_ms: int) -> None:

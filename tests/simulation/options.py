@@ -1,4 +1,4 @@
-"""What a world is like, drawn from its seed: each world has some of the faults only, so that rare pairs of them meet."""
+"""What a world is like, drawn from its seed: each world has some of the faults only, so that rare pairs meet."""
 
 import random
 from dataclasses import dataclass, fields

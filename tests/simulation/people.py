@@ -154,17 +154,16 @@ class People:
 
     def _effect(self) -> Effect:
         rng = self._rng
-        return rng.choice(
-            [
-                Disconnect(),
-                Disconnect(),
-                Reconnect(),
-                Reconnect(),
-                Limit(rng.choice([None, 0, 50, 500, 100_000])),
-                Read([]),
-                Ping(),
-            ]
-        )
+        effects: list[Effect] = [
+            Disconnect(),
+            Disconnect(),
+            Reconnect(),
+            Reconnect(),
+            Limit(rng.choice([None, 0, 50, 500, 100_000])),
+            Read([]),
+            Ping(),
+        ]
+        return rng.choice(effects)
 
     def _hearing(self, client: str) -> Receive:
         address = Address(UTILITY, Direction.CLIENT_DOWN, Kind.STATUS, client)

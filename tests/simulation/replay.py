@@ -1,4 +1,4 @@
-"""Replay worlds by their seeds: `python -m tests.simulation.replay 42 43`, or many: `python -m tests.simulation.replay 0..1000`."""
+"""Replay worlds by their seeds: `python -m tests.simulation.replay 42 43`, or `… 0..1000` for many."""
 
 import sys
 import time

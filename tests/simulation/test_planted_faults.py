@@ -12,8 +12,9 @@ from cloud.headend.core.admission import AdmittedBatch
 from gateway.core.effects import DriveRelay, Effect, SendBatch
 from gateway.core.store import StoredCommand
 from tests.simulation.box import Box
-from tests.simulation.cloud_side import Cloud, HandlerDiedError
+from tests.simulation.cloud_side import Cloud
 from tests.simulation.disk import Disk
+from tests.simulation.one_step import HandlerDiedError
 from tests.simulation.options import MINUTE_MS, Options, draw
 from tests.simulation.quiet import quiet_logs
 from tests.simulation.truth import RecordingStore
@@ -37,12 +38,12 @@ class TrustsTheBroker(Box):
 class ActsOnOldDecisions(Box):
     """A gateway that does not ask just before it drives a relay."""
 
-    def _is_wanted(self, drive: DriveRelay) -> bool:
+    def _is_wanted(self, drive: DriveRelay) -> bool:  # noqa: ARG002
         return True
 
 
 class _WithoutFloors(RecordingStore):
-    def floor(self, meter: str, effect: str) -> int:
+    def floor(self, meter: str, effect: str) -> int:  # noqa: ARG002
         return 0
 
 
@@ -53,7 +54,7 @@ class ForgetsVersions(Box):
 
 
 class _WithoutMemory(RecordingStore):
-    def command(self, command: bytes) -> StoredCommand | None:
+    def command(self, command: bytes) -> StoredCommand | None:  # noqa: ARG002
         return None
 
 
@@ -64,7 +65,7 @@ class ForgetsCommands(Box):
 
 
 class _LyingDisk(Disk):
-    def lose_power(self, *, rng: random.Random, torn: bool, within_commit: bool) -> None:
+    def lose_power(self, *, rng: random.Random, torn: bool, within_commit: bool) -> None:  # noqa: ARG002
         self._safe_bytes, self._main_stamp = 0, self._stamp()
         super().lose_power(rng=rng, torn=torn, within_commit=True)
 
@@ -110,7 +111,14 @@ class Planted:
 
 
 CRASHES: dict[str, object] = {"crashes": 5, "duration_ms": 20 * MINUTE_MS}
-COMMANDS: dict[str, object] = {"requests": 10, "gateways": 1, "meters": 1, "duplication": 0.4, "delay_ms_max": 30_000}
+COMMANDS: dict[str, object] = {
+    "requests": 25,
+    "gateways": 1,
+    "meters": 1,
+    "duration_ms": 3 * MINUTE_MS,
+    "duplication": 0.4,
+    "delay_ms_max": 30_000,
+}
 PLANTED = {
     "a gateway trusts the broker": Planted(Parts(box=TrustsTheBroker), {"loss": 0.3}, "the cloud lacks"),
     "a gateway acts on old decisions": Planted(

@@ -18,21 +18,6 @@ SECONDS = float(os.environ.get("SIM_SECONDS", "10"))
 FIRST_SEED = int(os.environ.get("SIM_SEED", "0"))
 WORKERS = min(os.cpu_count() or 1, 8)
 
-REGRESSIONS = {
-    17: "a disk set back to before its first facts was not noticed, and the facts did not come again",
-    49: "a batch acknowledged in an epoch that a second restore did away with was taken for safe",
-    52: "a fact said to be held by a run whose disk was then set back was believed when the saying came late",
-    118: "a command issued again after a restore waited for ever for a receipt that was there already",
-}
-"""Seeds that once found a fault, and which."""
-
-
-@pytest.mark.parametrize("seed", sorted(REGRESSIONS))
-def test_a_world_that_once_failed_holds(seed: int) -> None:
-    quiet_logs()
-    outcome = run_world(draw(seed))
-    assert not outcome.violations, f"{REGRESSIONS[seed]}\n{outcome}"
-
 
 @pytest.mark.timeout(0)
 def test_every_world_holds(capsys: pytest.CaptureFixture[str]) -> None:

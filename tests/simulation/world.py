@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.simulation.agenda import Agenda
@@ -95,7 +96,7 @@ class World:
             for meter in box.site.houses:
                 for number in range(options.polls):
                     start_ms = number * options.duration_ms // options.polls
-                    self.agenda.at(start_ms + rng.randrange(5_000), lambda box=box, meter=meter: box.poll(meter))
+                    self.agenda.at(start_ms + rng.randrange(5_000), partial(box.poll, meter))
             self._sometime(rng.randint(0, 3), box.report_health)
         self._sometime(options.requests, self.people.ask)
         self._sometime(options.payments, self.people.pay)
@@ -158,8 +159,8 @@ class World:
         for box in self.boxes:
             box.calm_down()
             for number, meter in enumerate(box.site.houses):
-                self.agenda.after(10_000 + number, lambda box=box, meter=meter: box.poll(meter))
-                self.agenda.after(5 * MINUTE_MS + number, lambda box=box, meter=meter: box.poll(meter))
+                self.agenda.after(10_000 + number, partial(box.poll, meter))
+                self.agenda.after(5 * MINUTE_MS + number, partial(box.poll, meter))
         slice_ms = 6 * MINUTE_MS
         while self.agenda.now_ms < began_ms + REST_MS_MAX + self.options.duration_ms // 4:
             self.agenda.run_until(self.agenda.now_ms + slice_ms)

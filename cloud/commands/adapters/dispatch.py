@@ -75,7 +75,12 @@ def due_commands(connection: sa.Connection, tree: TopicTree, *, now_ms: int, tim
             {
                 "sent_at_ms": row.sent_at_ms if was_sent else now_ms,
                 "attempt_count": row.attempt_count + 1,
-                "due_at_ms": next_due_ms(state, attempt_count=row.attempt_count, timer_ms=timer_ms),
+                "due_at_ms": next_due_ms(
+                    state,
+                    attempt_count=row.attempt_count,
+                    overdue_ms=now_ms - row.not_after_ms,
+                    timer_ms=timer_ms,
+                ),
             },
         )
         if state is not before:

@@ -14,6 +14,7 @@ from wire.topics import TopicTree
 
 STATUSES_PER_ROUND_MAX = 500
 _QUEUE = sa.insert(schema.status_outbox)
+_FORGET = sa.delete(schema.status_outbox).where(schema.status_outbox.c.id == sa.bindparam("told"))
 _QUEUED = (
     sa.select(schema.status_outbox.c.id, schema.status_outbox.c.client, schema.status_outbox.c.encoded)
     .where(schema.status_outbox.c.utility == sa.bindparam("of"))
@@ -68,4 +69,4 @@ def queued_statuses(connection: sa.Connection, tree: TopicTree, key: SigningKey)
 def forget_statuses(connection: sa.Connection, ids: Sequence[int]) -> None:
     """Take out of the queue what the broker has."""
     if ids:
-        connection.execute(sa.delete(schema.status_outbox).where(schema.status_outbox.c.id.in_(ids)))
+        connection.execute(_FORGET, [{"told": number} for number in ids])

@@ -18,6 +18,8 @@ RESEND_MS = 5_000
 RESEND_MS_MAX = 300_000
 ASK_AGAIN_MS = 600_000
 """An unknown command is still sent from time to time: the answer is the receipt, not another run."""
+ASK_MS_MAX = 30 * 86_400_000
+"""So long after its deadline it is given up: gateways forget commands by then."""
 
 _BY_STAGE = {
     Stage.ACCEPTED: State.DELIVERED,
@@ -48,9 +50,16 @@ def after_timer(state: State, *, was_sent: bool, not_after_ms: int, now_ms: int)
     return State.UNKNOWN if now_ms > not_after_ms + UNKNOWN_AFTER_MS else state
 
 
-def next_due_ms(state: State, *, attempt_count: int, timer_ms: int) -> int | None:
-    """Return when to act on a command next, or None when its life is over."""
-    if state in FINAL:
+def next_due_ms(state: State, *, attempt_count: int, overdue_ms: int, timer_ms: int) -> int | None:
+    """Return when to act on a command next, or None when nothing is left to do but to wait.
+
+    Args:
+        state: Its state.
+        attempt_count: How often it was sent.
+        overdue_ms: How long its deadline is over; below zero before.
+        timer_ms: Real Unix time.
+    """
+    if state in FINAL or overdue_ms > ASK_MS_MAX:
         return None
     if state is State.UNKNOWN:
         return timer_ms + ASK_AGAIN_MS

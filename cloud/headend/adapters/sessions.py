@@ -1,8 +1,8 @@
 """Sessions: a hello is answered by a welcome with the time, the epoch, and what must not run any more.
 
-A box whose disk was restored from a backup, or cloned, shows by the journal's head and by the facts it holds that it is
-not as the cloud knew it: its facts are sent down again, and the floors in every welcome keep it from running what has run
-before.
+A box whose disk was restored from a backup, or cloned, shows by the journal's head and by the facts it holds that it
+is not as the cloud knew it: its facts are sent down again, and the floors in every welcome keep it from running what
+has run before.
 """
 
 from typing import Any

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -88,6 +89,10 @@ def make_commands(database_url: Callable[[], str]) -> list[click.Command]:
         ]
         _show("gateways", rows, as_json=as_json)
 
+    return [latest, profile, gateways, _export_command(database_url)]
+
+
+def _export_command(database_url: Callable[[], str]) -> click.Command:
     @click.command()
     @click.option("--obis", default="1-0:1.8.0.255", show_default=True, help="Which channel.")
     @_utility
@@ -97,14 +102,15 @@ def make_commands(database_url: Callable[[], str]) -> list[click.Command]:
         A reading is [UTC in ms, value, scaler, whether something else was stated too]; `values` counts all channels.
         """
         logical_name = _obis_bytes(obis)
-        for item in ask(lambda connection: queries.exported(connection, utility, logical_name)):
+        question = partial(queries.exported, utility=utility, obis=logical_name)
+        for item in asyncio.run(_ask(database_url(), question)):
             readings = [
                 (reading.utc_ms, reading.value, reading.channel.scaler, bool(reading.others))
                 for reading in item.readings
             ]
             click.echo(json.dumps({"meter": item.meter, "values": item.counts.values, "readings": readings}))
 
-    return [latest, profile, gateways, export]
+    return export
 
 
 def obis_text(obis: bytes) -> str:

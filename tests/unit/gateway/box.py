@@ -13,8 +13,7 @@ from gateway.core.station import ENERGY_IMPORT, POWER_IMPORT, Identity, Station,
 from gateway.core.uplink import UplinkSettings
 from wire import codec
 from wire.address import Address, Direction, Kind
-from wire.facts import EntryFact, Event, Receipt, UpFact, encode_down_fact
-from wire.facts import PrepaidPolicy
+from wire.facts import EntryFact, Event, PrepaidPolicy, Receipt, UpFact, encode_down_fact
 from wire.keys import PinnedKeys, Purpose, SigningKey
 from wire.messages import (
     Ack,

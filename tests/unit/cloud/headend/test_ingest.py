@@ -1,0 +1,52 @@
+"""A group of batches becomes one transaction; whatever comes twice is there once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cloud import schema
+from tests.unit.cloud.office import GATEWAY, Office, receipt
+from wire.facts import Event, Stage
+
+EVENT = Event(boot=bytes(8), tick_ms=1, serial=1, meter="", code="5.26.0.216", detail="")
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    office = Office(tmp_path)
+    yield office
+    office.engine.dispose()
+
+
+def test_a_batch_that_comes_again_is_acknowledged_again_and_stored_once(office: Office) -> None:
+    batch = office.batch([EVENT])
+    first, again = office.take(batch), office.take(batch)
+    assert (first.batches_new, again.batches_new, again.batches_known) == (1, 0, 1)
+    assert first.acks[GATEWAY].committed == again.acks[GATEWAY].committed == [batch.digest]
+    assert office.count(schema.message) == office.count(schema.event) == 1
+
+
+def test_a_batch_twice_in_one_group_is_stored_once(office: Office) -> None:
+    batch = office.batch([EVENT])
+    assert office.take(batch, batch).acks[GATEWAY].committed == [batch.digest]
+    assert office.count(schema.message) == 1
+
+
+def test_the_same_fact_in_two_batches_is_stored_once(office: Office) -> None:
+    office.take(office.batch([EVENT]), office.batch([EVENT, receipt(bytes(16), Stage.EXECUTED)]))
+    office.take(office.batch([receipt(bytes(16), Stage.EXECUTED)]))
+    assert office.count(schema.event) == office.count(schema.receipt) == 1
+
+
+def test_two_values_under_one_key_are_both_kept(office: Office) -> None:
+    office.take(office.batch([EVENT]), office.batch([msgspec.structs.replace(EVENT, detail="other")]))
+    assert office.count(schema.event) == 2
+
+
+def test_the_position_of_an_acknowledgement_covers_all_it_names(office: Office) -> None:
+    first, second = office.batch([EVENT]), office.batch([EVENT])
+    before = office.take(first).acks[GATEWAY].position
+    assert office.take(second).acks[GATEWAY].position > before
+    assert office.take(first).acks[GATEWAY].position >= before
