@@ -378,6 +378,47 @@ async def test_nothing_forged_changes_anything_on_a_gateway(installation: Instal
     await good_messages_go_through(installation)
 
 
+@pytest.mark.req("B-1", "F-3")
+async def test_true_commands_that_come_too_late_are_refused_and_the_cloud_is_told(
+    installation: Installation, attacker: Watched
+) -> None:
+    meter, now_ms = installation.all_meters()[0], installation.now_ms()
+    at = Address(UTILITY, Direction.DOWN, Kind.COMMAND, "gw-1")
+
+    def command(name: bytes, *, version: int, not_after_ms: int) -> Command:
+        return Command(
+            id=name,
+            meter=meter,
+            version=version,
+            issued_at_ms=now_ms - 7_200_000,
+            not_after_ms=not_after_ms,
+            issuer="acme",
+            effect=Disconnect(),
+        )
+
+    async with requester(installation) as client:
+        client.ask(Reconnect(), meter)
+        await client.over()
+        late = {
+            Stage.SUPERSEDED: command(b"overtaken-------", version=1, not_after_ms=now_ms + 3_600_000),
+            Stage.EXPIRED: command(b"expired---------", version=2**62, not_after_ms=now_ms - 3_600_000),
+        }
+        topic = installation.tree.down("gw-1", Kind.COMMAND)
+        sealed = [seal_message(item, at, installation.keys.command) for item in late.values()]
+        await throw(attacker, [(topic, item) for item in sealed])
+        wanted = {(item.id, stage.value) for stage, item in late.items()}
+        await installation.until_committed(
+            lambda connection: wanted <= receipts_in(connection), what="the receipts of what came too late"
+        )
+    assert installation.state(meter)["energised"]
+
+
+def receipts_in(connection: sa.Connection) -> set[tuple[bytes, str]]:
+    """Return command and stage of every receipt."""
+    table = schema.receipt.c
+    return {(bytes(row.command), row.stage) for row in connection.execute(sa.select(table.command, table.stage))}
+
+
 @pytest.mark.req("B-1", "K-2")
 async def test_random_bytes_stop_no_gateway(installation: Installation, attacker: Watched) -> None:
     rng = random.Random(5)

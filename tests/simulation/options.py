@@ -81,7 +81,7 @@ def draw(seed: int) -> Options:
         handlers=rng.choice([1, 1, 2, 3]),
         clients=rng.choice([1, 1, 2]),
         polls=rng.randint(2, 8),
-        requests=rng.randint(0, 8),
+        requests=rng.choice([rng.randint(0, 8), rng.randint(0, 8), 20]),
         payments=rng.randint(0, 4),
         credit_minor=rng.choice([200, 2_000, 1_000_000]),
         seal_after_ms=rng.choice([0, 2_000, 2_000, duration_ms // 10]),
