@@ -58,7 +58,7 @@ fix: $(INSTALLED) ## Format, repair what ruff can, write the generated files ane
 
 sim: $(INSTALLED) ## Replay one simulated world: make sim SEED=42
 	@test -n "$(SEED)" || { echo 'make sim: which world? For example: make sim SEED=42' >&2; exit 2; }
-	SIM_SEED=$(SEED) $(PYTEST) --timeout=0 tests/simulation
+	$(PYTHON_RUN) -m tests.simulation.replay $(SEED)
 
 clean: ## Remove the virtual environment and all caches; data in var/ stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,7 @@
 """The printed templates show every key, and hold."""
 
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from wire.runtime.errors import ConfigError
 
 
 @pytest.mark.parametrize("module", [cloud.config, gateway.config])
-def test_the_template_of_a_service_is_a_configuration_that_holds(module, tmp_path: Path) -> None:
+def test_the_template_of_a_service_is_a_configuration_that_holds(module: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(module.TEMPLATE, encoding="utf-8")
 
@@ -19,7 +20,7 @@ def test_the_template_of_a_service_is_a_configuration_that_holds(module, tmp_pat
 
 
 @pytest.mark.parametrize("module", [cloud.config, gateway.config])
-def test_the_template_names_every_key(module) -> None:
+def test_the_template_names_every_key(module: ModuleType) -> None:
     # Of a simulated site, and told by the command that makes one.
     for_simulations = {"clock"}
     rarely_set = {"topic_root", "profiles_folder", "keep_alive_s", "reconnect_delay_ms_max", "dialect", "protocol"}

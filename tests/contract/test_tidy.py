@@ -103,7 +103,8 @@ def test_functions_fit_a_screen() -> None:
 
 
 def test_modules_hold_one_idea() -> None:
-    lengths = {path: len(path.read_text().splitlines()) for path in modules()}
+    written = [path for path in modules() if "versions" not in path.parts]  # a migration is a list of tables
+    lengths = {path: len(path.read_text().splitlines()) for path in written}
     offenders = [f"{named(path)}: {length} lines" for path, length in lengths.items() if length > MODULE_LINES_MAX]
     none_of(offenders, remedy=f"A module past {MODULE_LINES_MAX} lines holds more than one idea; split it by idea:")
 

@@ -65,8 +65,11 @@ def test_a_body_that_is_not_compressed_though_it_says_so_is_refused() -> None:
 def test_a_batch_of_more_facts_than_allowed_is_refused() -> None:
     held = FactsHeld(facts=[bytes(16)], boot=bytes(8), tick_ms=1)
     assert len(facts_of(make_batch([held] * limits.FACTS_PER_BATCH_MAX, store=STORE, index=1))) == 512
+    with pytest.raises(LimitExceededError):
+        make_batch([held] * (limits.FACTS_PER_BATCH_MAX + 1), store=STORE, index=1)
+    too_many = codec.encode([held] * (limits.FACTS_PER_BATCH_MAX + 1))
     with pytest.raises(MalformedError):
-        facts_of(make_batch([held] * (limits.FACTS_PER_BATCH_MAX + 1), store=STORE, index=1))
+        facts_of(Batch(store=STORE, index=1, deflated=False, body=too_many))
 
 
 def test_a_body_beyond_its_bound_is_refused_by_size() -> None:
