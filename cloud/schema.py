@@ -139,18 +139,6 @@ boot_message = Table(
     Column("tick_max_ms", BigInteger),
     comment="meter data: the messages that hold facts stamped in a boot, and the ticks they span",
 )
-clock = Table(
-    "clock",
-    metadata,
-    _utility(),
-    Column("gateway", _Name, primary_key=True),
-    Column("boot", LargeBinary(8), primary_key=True),
-    Column("tick_ms", BigInteger, primary_key=True),
-    Column("utc_ms", BigInteger, primary_key=True),
-    Column("error_ms", BigInteger, nullable=False),
-    Column("source", String(10), nullable=False),
-    comment="head-end: what UTC was at a tick of a boot",
-)
 event = Table(
     "event",
     metadata,

@@ -2,8 +2,8 @@
 
     python -m tests.bench.bare_ingest DATABASE_URL TRUSTED_KEYS BATCHES_FILE GROUP
 
-It checks and stores the same batches as the head-end does: signature, decoding, every bound, the signed bytes and the
-index of boots in the same tables with the same indexes, GROUP batches a commit. It has no broker, no acknowledgements,
+It checks and stores the same batches as the head-end does: signature, decoding, every bound, the signed bytes in
+the same table with the same indexes, GROUP batches a commit. It has no broker, no acknowledgements,
 no presence of gateways, and drives the database's own driver. Prints what the loop cost.
 """
 
@@ -26,22 +26,17 @@ from wire.readings import Readings, to_table
 from wire.runtime.keyring import load_public_keys
 from wire.signing import open_sealed
 
-Checked = tuple[str, bytes, bytes, bytes]
-"""Gateway, digest, signed bytes, boot of its readings."""
+Checked = tuple[str, bytes, bytes]
+"""Gateway, digest, signed bytes."""
 _MESSAGE = (
     "INSERT INTO message (tx, utility, digest, gateway, lane, received_at_ms, sealed)"
     " VALUES (0, ?, ?, ?, 'bulk', ?, ?) ON CONFLICT DO NOTHING RETURNING id"
 )
-_BOOT = "INSERT INTO boot_message (utility, gateway, boot, message) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _MESSAGES_PG = (
     "INSERT INTO message (tx, utility, digest, gateway, lane, received_at_ms, sealed)"
     " SELECT pg_current_xact_id()::text::bigint, $1, item.digest, item.gateway, 'bulk', $2, item.sealed"
     " FROM unnest($3::bytea[], $4::text[], $5::bytea[]) AS item (digest, gateway, sealed)"
     " ON CONFLICT DO NOTHING RETURNING id, digest"
-)
-_BOOTS_PG = (
-    "INSERT INTO boot_message (utility, gateway, boot, message)"
-    " SELECT $1, * FROM unnest($2::text[], $3::bytea[], $4::bigint[]) ON CONFLICT DO NOTHING"
 )
 
 
@@ -50,12 +45,10 @@ def checked(batch: Sealed, keys: KeyRegistry) -> Checked:
     opened = open_sealed(batch.bytes, batch_address(batch.gateway), keys, Purpose.GATEWAY)
     message = message_of(opened, Kind.BATCH)
     assert isinstance(message, Batch)
-    boot = b""
     for fact in facts_of(message):
         if isinstance(fact, Readings):
             to_table(fact)
-            boot = fact.boot
-    return batch.gateway, opened.digest, batch.bytes, boot
+    return batch.gateway, opened.digest, batch.bytes
 
 
 def groups(batches: Sequence[Sealed], keys: KeyRegistry, size: int) -> Iterator[list[Checked]]:
@@ -71,11 +64,8 @@ def into_sqlite(path: str, work: Iterator[list[Checked]]) -> None:
     connection.execute("PRAGMA synchronous=FULL")
     for group in work:
         connection.execute("BEGIN IMMEDIATE")
-        boots = []
-        for gateway, digest, sealed, boot in group:
-            row = connection.execute(_MESSAGE, (UTILITY, digest, gateway, 0, sealed)).fetchone()
-            boots.append((UTILITY, gateway, boot, row[0]))
-        connection.executemany(_BOOT, boots)
+        for gateway, digest, sealed in group:
+            connection.execute(_MESSAGE, (UTILITY, digest, gateway, 0, sealed)).fetchone()
         connection.execute("COMMIT")
     connection.close()
 
@@ -84,11 +74,9 @@ async def into_postgresql(url: str, work: Iterator[list[Checked]]) -> None:
     """Store groups in PostgreSQL."""
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))
     for group in work:
-        gateways, digests, sealed, boots = (list(column) for column in zip(*group, strict=True))
+        gateways, digests, sealed = (list(column) for column in zip(*group, strict=True))
         async with connection.transaction():
-            rows = await connection.fetch(_MESSAGES_PG, UTILITY, 0, digests, gateways, sealed)
-            ids = {row["digest"]: row["id"] for row in rows}
-            await connection.execute(_BOOTS_PG, UTILITY, gateways, boots, [ids[digest] for digest in digests])
+            await connection.fetch(_MESSAGES_PG, UTILITY, 0, digests, gateways, sealed)
     await connection.close()
 
 

@@ -158,12 +158,6 @@ async def _fill(url: str, count: int) -> None:
                 for number in range(start, min(start + 1_000, count))
             ]
             connection.execute(sa.insert(schema.message), rows)
-        message = schema.message.c
-        boot = sa.literal(bytes(8), sa.LargeBinary)
-        indexed = sa.select(message.utility, message.gateway, boot, message.id)
-        connection.execute(
-            sa.insert(schema.boot_message).from_select(["utility", "gateway", "boot", "message"], indexed)
-        )
 
     async with open_database(url) as database:
         await database.transact(insert)

@@ -23,7 +23,7 @@ from prepay.entries import Entry
 from prepay.holds import Hold
 from wire import codec
 from wire.address import Address, Direction, Kind
-from wire.facts import ClockFact, EntryFact, Event, Receipt, UpFact
+from wire.facts import EntryFact, Event, Receipt, UpFact
 from wire.keys import PinnedKeys, PublicKey
 from wire.messages import Batch, facts_of, open_message
 from wire.readings import QUALITY_MISSING, Readings, to_rows
@@ -69,7 +69,6 @@ class Stated:
     """Command, stage and digest of the value."""
     points: Counter[bytes] = field(default_factory=Counter)
     """Encoded register points."""
-    clocks: Counter[tuple[bytes, int, int]] = field(default_factory=Counter)
 
 
 def read_disk(path: Path, gateway: str) -> Disk:
@@ -127,8 +126,6 @@ def _state(stated: Stated, fact: UpFact) -> None:
             stated.receipts[fact.command, fact.stage.value, value_digest(fact)] += 1
         case EntryFact():
             stated.points[fact.entry] += 1
-        case ClockFact():
-            stated.clocks[fact.boot, fact.tick_ms, fact.utc_ms] += 1
         case _:
             pass
 
@@ -137,7 +134,7 @@ def differences(connection: sa.Connection, utility: str, disk: Disk, stated: Sta
     """Yield a line for everything of a disk that is not in the database exactly once, and the other way round."""
     yield from _message_differences(connection, utility, disk)
     yield from _reading_differences(connection, utility, disk.gateway, stated)
-    event, receipt, entry, clock = schema.event.c, schema.receipt.c, schema.entry.c, schema.clock.c
+    event, receipt, entry = schema.event.c, schema.receipt.c, schema.entry.c
     mine = (utility, disk.gateway)
     rows = connection.execute(
         sa.select(event.boot, event.serial, event.value_digest).where(
@@ -151,10 +148,6 @@ def differences(connection: sa.Connection, utility: str, disk: Disk, stated: Sta
         )
     )
     yield from _set_differences("receipt", stated.receipts, [(bytes(c), s, bytes(d)) for c, s, d in rows])
-    rows = connection.execute(
-        sa.select(clock.boot, clock.tick_ms, clock.utc_ms).where(clock.utility == utility, clock.gateway == mine[1])
-    )
-    yield from _set_differences("clock fact", stated.clocks, [(bytes(b), t, u) for b, t, u in rows])
     points = connection.execute(
         sa.select(entry.encoded).where(entry.utility == utility, entry.gateway == mine[1])
     ).scalars()

@@ -122,22 +122,17 @@ def _message_row(
 def _store_facts(
     connection: sa.Connection, utility: str, batches: Sequence[AdmittedBatch], ids: dict[bytes, int], now_ms: int
 ) -> None:
-    clocks: list[dict[str, Any]] = []
     events: list[dict[str, Any]] = []
     receipts: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
-    boots: dict[tuple[str, bytes, int], dict[str, Any]] = {}
     healths: dict[tuple[str, str], dict[str, Any]] = {}
     for batch in batches:
         message = ids[batch.digest]
         origin = {"utility": utility, "gateway": batch.gateway}
         for fact in batch.facts:
             match fact:
-                case Readings():
-                    key = (batch.gateway, fact.boot, message)
-                    boots[key] = origin | {"boot": fact.boot, "message": message}
-                case ClockFact():
-                    clocks.append(origin | _clock_row(fact))
+                case Readings() | ClockFact():
+                    pass  # the meter data room follows them in the message
                 case Event():
                     events.append(origin | _event_row(fact) | {"message": message})
                 case Receipt():
@@ -149,8 +144,6 @@ def _store_facts(
                 case Health():
                     row = {"meter": fact.meter, "received_at_ms": now_ms, "encoded": codec.encode(fact)}
                     healths[batch.gateway, fact.meter] = origin | row
-    insert_new(connection, schema.boot_message, list(boots.values()))
-    insert_new(connection, schema.clock, clocks)
     insert_new(connection, schema.event, events)
     insert_new(connection, schema.receipt, receipts)
     insert_new(connection, schema.entry, entries)
@@ -160,16 +153,6 @@ def _store_facts(
 def value_digest(fact: UpFact) -> bytes:
     """Return what tells two values under one key apart."""
     return hashlib.sha256(codec.encode(fact)).digest()[:16]
-
-
-def _clock_row(fact: ClockFact) -> dict[str, Any]:
-    return {
-        "boot": fact.boot,
-        "tick_ms": fact.tick_ms,
-        "utc_ms": fact.utc_ms,
-        "error_ms": fact.error_ms,
-        "source": fact.source.value,
-    }
 
 
 def _event_row(fact: Event) -> dict[str, Any]:

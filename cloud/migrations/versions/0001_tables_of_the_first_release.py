@@ -68,18 +68,6 @@ def upgrade() -> None:
         comment="commands: integrators and what each may do",
     )
     op.create_table(
-        "clock",
-        sa.Column("utility", sa.String(length=32), nullable=False),
-        sa.Column("gateway", sa.String(length=32), nullable=False),
-        sa.Column("boot", sa.LargeBinary(length=8), nullable=False),
-        sa.Column("tick_ms", sa.BigInteger(), nullable=False),
-        sa.Column("utc_ms", sa.BigInteger(), nullable=False),
-        sa.Column("error_ms", sa.BigInteger(), nullable=False),
-        sa.Column("source", sa.String(length=10), nullable=False),
-        sa.PrimaryKeyConstraint("utility", "gateway", "boot", "tick_ms", "utc_ms", name=op.f("pk_clock")),
-        comment="head-end: what UTC was at a tick of a boot",
-    )
-    op.create_table(
         "command",
         sa.Column("utility", sa.String(length=32), nullable=False),
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
@@ -419,7 +407,6 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_command_due_at_ms"))
 
     op.drop_table("command")
-    op.drop_table("clock")
     op.drop_table("client")
     op.drop_table("boot_message")
     op.drop_table("boot_clock")
