@@ -23,7 +23,7 @@ from wire.runtime.errors import UnavailableError
 
 IDLE_SECONDS = 1.0
 """Longest wait for a notice: other processes give none."""
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.3
 """After a notice, what is committed so soon after is read in one step, and those whose commits matter more go first."""
 RETRY_DELAY_MS = 500
 RETRY_DELAY_MS_MAX = 60_000
