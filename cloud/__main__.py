@@ -12,16 +12,27 @@ import click
 import sqlalchemy as sa
 
 from cloud.broker.running import RunningBroker
+from cloud.commands.core.scopes import EFFECTS
 from cloud.config import TEMPLATE, Config, load_config
-from cloud.database import open_database
+from cloud.database import open_database, require_url
+from cloud.epoch import EPOCH_MAX, raise_epoch
 from cloud.meterdata.adapters.terminal import make_commands
 from cloud.prepaid.adapters.terminal import COMMANDS as PREPAID_COMMANDS
 from cloud.terminal import file_argument, run_on_database, transact
+from wire.address import is_name
 from wire.runtime.clock import clock_from_text
 from wire.runtime.errors import ConfigError, UnavailableError
 from wire.runtime.logging import set_up_logging
 
 T = TypeVar("T")
+
+
+def _names(_context: click.Context, parameter: click.Parameter, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """Check what is to name gateways, meters or integrators."""
+    for name in (value,) if isinstance(value, str) else value:
+        if not is_name(name):
+            raise click.BadParameter(f"{name!r} is not 1 to 32 of A-Z a-z 0-9 -", param=parameter)
+    return value
 
 
 @click.group(help="Run the cloud's handlers, look after their database, ask it.")
@@ -83,7 +94,8 @@ def _say_ready(broker: RunningBroker | None) -> None:
 def check(file: Path) -> None:
     """Check a configuration."""
     config = load_config(file)
-    click.echo(f"{file}: utility {config.utility}, rooms {', '.join(config.rooms)}, database {_shown(config.database)}")
+    database = require_url(config.database).render_as_string(hide_password=True)
+    click.echo(f"{file}: utility {config.utility}, rooms {', '.join(config.rooms)}, database {database}")
 
 
 @main.command(epilog="Example: wattpost cloud template > cloud.toml", help="Print a commented configuration.")
@@ -110,14 +122,28 @@ def migrate(file: Path) -> None:
 )
 @file_argument
 @click.option(
-    "--beyond", type=click.IntRange(min=0), default=0, help="Highest epoch ever announced, where it is known."
+    "--beyond",
+    type=click.IntRange(0, EPOCH_MAX - 1),
+    default=0,
+    help="Highest epoch ever announced, where it is known.",
 )
 def restored(file: Path, beyond: int) -> None:
     """Raise the epoch."""
-    from cloud.epoch import raise_epoch  # noqa: PLC0415
-
     epoch = transact(load_config(file), lambda connection: raise_epoch(connection, beyond=beyond))
     click.echo(f"epoch {epoch}")
+
+
+@main.command(
+    epilog="Example: wattpost cloud recopy cloud.toml",
+    help="Have the copy for looking at (InfluxDB) written again from the first message on; empty it before.",
+)
+@file_argument
+def recopy(file: Path) -> None:
+    """Rewind the feeder."""
+    from cloud.monitoring.adapters.feeder import rewind  # noqa: PLC0415
+
+    transact(load_config(file), rewind)
+    click.echo("the copy is written again from the first message on")
 
 
 # ---- registering -----------------------------------------------------------------------------------------------------
@@ -168,8 +194,8 @@ def revoke(file: Path, kid: str) -> None:
     help="Let GATEWAY report and command these meters from now on, and no other gateway.",
 )
 @file_argument
-@click.argument("gateway")
-@click.argument("meters", nargs=-1, required=True)
+@click.argument("gateway", callback=_names)
+@click.argument("meters", nargs=-1, required=True, callback=_names)
 def assign(file: Path, gateway: str, meters: tuple[str, ...]) -> None:
     """Assign meters to a gateway."""
     from cloud.headend.adapters.assignments import assign as assign_meters  # noqa: PLC0415
@@ -185,14 +211,18 @@ def assign(file: Path, gateway: str, meters: tuple[str, ...]) -> None:
     help="Let an integrator request these effects on meters with these prefixes (* for all).",
 )
 @file_argument
-@click.argument("name")
-@click.option("--effects", default="disconnect,reconnect,limit,read,ping", show_default=True)
+@click.argument("name", callback=_names)
+@click.option("--effects", default=",".join(EFFECTS), show_default=True)
 @click.option("--meters", default="*", show_default=True)
 def client(file: Path, name: str, effects: str, meters: str) -> None:
     """Give an integrator its scope."""
     from cloud.commands.adapters.clients import set_scope  # noqa: PLC0415
 
     config = load_config(file)
+    if strangers := set(effects.split(",")) - set(EFFECTS):
+        raise click.BadParameter(f"{', '.join(sorted(strangers))!r}: choose of {', '.join(EFFECTS)}, without spaces")
+    if any(prefix != "*" and not is_name(prefix) for prefix in meters.split(",")):
+        raise click.BadParameter(f"{meters!r}: write prefixes of meter ids with commas and no spaces, or *")
     transact(config, lambda connection: set_scope(connection, config.utility, name, effects=effects, meters=meters))
     click.echo(f"{name}: {effects} on {meters}")
 
@@ -221,7 +251,13 @@ def _asked_database() -> str:
     return config.database
 
 
-for _command in make_commands(_asked_database):
+def _asked_utility() -> str:
+    config = click.get_current_context().find_object(Config)
+    assert config is not None, "the group loads it"
+    return config.utility
+
+
+for _command in make_commands(_asked_database, _asked_utility):
     ask.add_command(_command)
 
 
@@ -244,13 +280,6 @@ def watch(file: Path, accounts: tuple[str, ...], every_ms: int) -> None:
             await keep_watching(database, config.utility, accounts, clock=clock, every_ms=every_ms, show=click.echo)
 
     run_on_database(_until_told(look))
-
-
-# ---- plumbing --------------------------------------------------------------------------------------------------------
-
-
-def _shown(url: str) -> str:
-    return sa.make_url(url).render_as_string(hide_password=True)
 
 
 if __name__ == "__main__":

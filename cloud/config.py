@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from cloud.database import require_url
 from wire.limits import DIGESTS_PER_ACK_MAX
+from wire.runtime.clock import clock_from_text
 from wire.runtime.errors import ConfigError
 from wire.runtime.mqtt import TlsFiles
 
@@ -48,7 +50,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`sqlite:///FILE` or `postgresql+asyncpg://USER@HOST/NAME`."""
     keys_folder: str
     """Private keys cloud-ack.key, cloud-command.key, cloud-credit.key."""
-    rooms: tuple[Room, ...] = ("headend", "commands", "meterdata", "monitoring")
+    rooms: Annotated[tuple[Room, ...], Meta(min_length=1)] = ("headend", "commands", "meterdata", "monitoring")
     """What this process does; several processes can share the work, each with the rooms it is given."""
     group_batches_max: Annotated[int, Meta(ge=1, le=DIGESTS_PER_ACK_MAX)] = 64
     """Batches committed together at most; one acknowledgement may have to name them all."""
@@ -91,10 +93,16 @@ def load_config(path: Path) -> Config:
         ConfigError: It cannot be read or does not hold; says which key and what to do.
     """
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Config)
+        config = msgspec.toml.decode(path.read_bytes(), type=Config)
     except OSError as error:
         raise ConfigError(str(path), error.strerror or str(error), "name a readable TOML file") from error
     except msgspec.ValidationError as error:
         raise ConfigError(str(path), str(error), "compare with `wattpost cloud template`") from error
     except msgspec.DecodeError as error:
         raise ConfigError(str(path), f"not TOML: {error}", "mend the line it names") from error
+    require_url(config.database)
+    try:
+        clock_from_text(config.clock)
+    except ValueError as error:
+        raise ConfigError(str(path), f"clock: {error}", "leave it out, or write RATE@REAL=WALL") from error
+    return config

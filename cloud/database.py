@@ -17,12 +17,23 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from wire.runtime.errors import UnavailableError
+from wire.runtime.errors import ConfigError, UnavailableError
 
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 30_000
 POOL_SIZE = 4
+_SERVER_SETTINGS = {
+    # A process whose machine vanished in a transaction would hold its turn for hours otherwise.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "idle_in_transaction_session_timeout": "300000",
+}
+
+
+class UnfitError(Exception):
+    """Raised when the database does not take the values it was given, nor would another time; nothing was committed."""
 
 
 class Database(Protocol):
@@ -33,6 +44,7 @@ class Database(Protocol):
 
         Raises:
             UnavailableError: The database cannot be reached or refused for now; nothing was committed.
+            UnfitError: It does not take the values; nothing was committed.
         """
 
 
@@ -78,6 +90,12 @@ class SqliteDatabase:
         except sa.exc.OperationalError as error:
             self._let_go()
             raise UnavailableError(f"database: {str(error.orig)[:200]}") from error
+        except (sa.exc.IntegrityError, sa.exc.DataError, OverflowError) as error:
+            raise UnfitError(f"database: {str(error)[:200]}") from error
+        except sa.exc.DatabaseError as error:
+            # No database, or a damaged one: what was a file of ours may be put back.
+            self._let_go()
+            raise UnavailableError(f"database: {str(error.orig)[:200]}") from error
 
     def _let_go(self) -> None:
         if self._connection is not None:
@@ -94,7 +112,9 @@ class PostgresqlDatabase:
     """PostgreSQL behind a small pool; the same functions, run by greenlets."""
 
     def __init__(self, url: str) -> None:
-        self._engine: AsyncEngine = create_async_engine(url, pool_size=POOL_SIZE, pool_pre_ping=True)
+        self._engine: AsyncEngine = create_async_engine(
+            url, pool_size=POOL_SIZE, pool_pre_ping=True, connect_args={"server_settings": _SERVER_SETTINGS}
+        )
 
     async def transact(self, work: Callable[[sa.Connection], T], /) -> T:
         try:
@@ -105,36 +125,74 @@ class PostgresqlDatabase:
         except DBAPIError as error:
             if error.connection_invalidated or _passes(error):
                 raise UnavailableError(f"database: {str(error)[:200]}") from error
+            if _state(error).startswith(_UNFIT_STATES):
+                raise UnfitError(f"database: {str(error)[:200]}") from error
             raise
 
     async def close(self) -> None:
         await self._engine.dispose()
 
 
-_PASSING_STATES = ("08", "40", "53", "57")
-"""Classes of SQLSTATE (PostgreSQL appendix A) after which the same may work: connection, deadlock, load, shutdown."""
+_PASSING_STATES = ("08", "25006", "25P03", "28", "3D", "40", "53", "55", "57", "58")
+"""Of SQLSTATE (PostgreSQL appendix A), after which the same may work: connection, a standby, idle for too long, not let
+in, no such database, deadlock, load, locks, shutdown, disks."""
+_UNFIT_STATES = ("22", "23")
+"""Classes of SQLSTATE: values that do not fit their type, or a constraint."""
 
 
 def _passes(error: DBAPIError) -> bool:
-    return str(getattr(error.orig, "sqlstate", None) or "").startswith(_PASSING_STATES)
+    return _state(error).startswith(_PASSING_STATES)
+
+
+def _state(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")
 
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[SqliteDatabase | PostgresqlDatabase]:
-    """Open the database that `url` names, `sqlite:///FILE` or `postgresql+asyncpg://…`."""
-    database = SqliteDatabase(url) if url.startswith("sqlite") else PostgresqlDatabase(url)
+    """Open the database that `url` names, `sqlite:///FILE` or `postgresql+asyncpg://…`.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    require_url(url)
+    database: SqliteDatabase | PostgresqlDatabase
+    try:
+        database = SqliteDatabase(url) if url.startswith("sqlite") else PostgresqlDatabase(url)
+    except OSError as error:
+        raise ConfigError("database", f"its folder cannot be made: {error}", "correct its address") from error
     try:
         yield database
     finally:
         await database.close()
 
 
+def require_url(url: str) -> sa.URL:
+    """Return an address of a database that this program can use.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        made = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        made = None
+    if made is None or made.drivername not in ("sqlite", "postgresql+asyncpg"):
+        raise ConfigError(
+            "database",
+            "is no address that this program knows",
+            "write sqlite:///FILE or postgresql+asyncpg://USER@HOST/NAME",
+        )
+    return made
+
+
 def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """Return an insert of the connection's dialect, for `ON CONFLICT`."""
-    return _insert(connection.dialect.name, table)
+    return insert_into(connection.dialect.name, table)
 
 
-def _insert(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+def insert_into(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """Return an insert of a dialect by name, for statements that are kept."""
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
@@ -143,12 +201,12 @@ def _insert(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
 
 @cache
 def _insert_new(dialect: str, table: sa.Table) -> sa.Insert:
-    return _insert(dialect, table).on_conflict_do_nothing()
+    return insert_into(dialect, table).on_conflict_do_nothing()
 
 
 @cache
 def _upsert(dialect: str, table: sa.Table, columns: tuple[str, ...]) -> sa.Insert:
-    statement = _insert(dialect, table)
+    statement = insert_into(dialect, table)
     keys = [column.name for column in table.primary_key.columns]
     rest = {name: statement.excluded[name] for name in columns if name not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=rest)

@@ -11,6 +11,8 @@ from cloud.database import upsert
 from wire.limits import RESTORES_MAX
 from wire.messages import Restore
 
+EPOCH_MAX = 2**31 - 1
+"""Of a welcome, of a database's integer, and of the versions that start with the epoch."""
 _EPOCH = "epoch"
 _EPOCH_QUERY = sa.select(schema.setting.c.value).where(schema.setting.c.name == _EPOCH)
 POSITION_MARGIN_POSTGRESQL = 10_000

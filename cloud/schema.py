@@ -152,6 +152,7 @@ event = Table(
     Column("code", String(20), nullable=False),
     Column("detail", _PeerText(120), nullable=False),
     Column("message", BigInteger, nullable=False),
+    Index(None, "utility", "message"),
     comment="head-end: events by IEC 61968-9 code",
 )
 receipt = Table(
@@ -243,8 +244,10 @@ command = Table(
     Column("sent_at_ms", BigInteger, comment="null while it was never sent"),
     Column("due_at_ms", BigInteger, comment="when to act next; null in a final state"),
     Column("attempt_count", Integer, nullable=False, server_default="0"),
-    Index(None, "due_at_ms"),
+    Index(None, "utility", "due_at_ms"),
+    Index(None, "utility", "client", "due_at_ms"),
     Index(None, "utility", "gateway", "not_after_ms"),
+    Index(None, "utility", "client", "request"),
     comment="commands: one life cycle for all",
 )
 effect_version = Table(
@@ -272,7 +275,7 @@ entry = Table(
     "entry",
     metadata,
     _utility(),
-    Column("digest", LargeBinary(32), primary_key=True),
+    Column("digest", LargeBinary(32), primary_key=True, comment="of the entry, and of its reporter if there is one"),
     Column("account", _Name, nullable=False),
     Column("encoded", LargeBinary, nullable=False),
     Column("gateway", _Name, comment="who reported it; null for what the cloud issued"),

@@ -9,7 +9,7 @@ import click
 import sqlalchemy as sa
 
 from cloud.config import Config
-from cloud.database import open_database
+from cloud.database import UnfitError, open_database
 from wire.runtime.errors import ConfigError, UnavailableError
 
 T = TypeVar("T")
@@ -31,12 +31,14 @@ def run_on_database(work: Coroutine[Any, Any, T]) -> T:
     """Run something that needs the database.
 
     Raises:
-        ConfigError: The database is away.
+        ConfigError: The database is away, or does not take what it is given.
     """
     try:
         return asyncio.run(work)
     except UnavailableError as error:
         raise ConfigError("database", str(error), "start it, or correct its address") from error
+    except UnfitError as error:
+        raise ConfigError("database", str(error), "correct what was asked for; nothing was changed") from error
 
 
 async def _transact(config: Config, work: Callable[[sa.Connection], T]) -> T:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.config import TEMPLATE, load_config
-from wire.runtime.clock import clock_from_text
+from gateway.config import TEMPLATE, clock_of, load_config
+from wire.keys import Purpose
+from wire.runtime.keyring import load_key, load_public_keys
 from wire.runtime.logging import set_up_logging
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
+    from gateway.core.acquisition import BusEvent
 
 
 @click.group(help="Run a gateway: read meters, obey commands, sell and cut off by itself.")
@@ -32,7 +34,7 @@ def run(file: Path, log_level: str) -> None:
     from gateway.app import Gateway  # noqa: PLC0415 - `template` and `check` start nothing
 
     config = load_config(file)
-    set_up_logging(clock=clock_from_text(config.clock), level=log_level)
+    set_up_logging(clock=clock_of(config), level=log_level)
     gateway = Gateway(config)
     asyncio.run(_run_until_told(gateway))
 
@@ -53,10 +55,19 @@ async def _run_until_told(gateway: "Gateway") -> None:
 @main.command(epilog="Example: wattpost gateway check gateway.toml", help="Say whether FILE holds.")
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
-    """Check a configuration."""
+    """Check a configuration with the keys and register maps it names."""
+    from gateway.adapters.meters import Meters  # noqa: PLC0415 - `template` needs no drivers
+
     config = load_config(file)
+    load_key(Path(config.key_file), purpose=Purpose.GATEWAY)
+    load_public_keys(Path(config.trusted_folder))
+    Meters(config, clock=clock_of(config), sink=_ignore)
     meters = sum(len(line.meters) for line in config.lines)
     click.echo(f"{file}: {len(config.lines)} lines, {meters} meters, capture period {config.period_s} s")
+
+
+async def _ignore(_event: "BusEvent") -> None:
+    """Take no event; nothing runs."""
 
 
 @main.command(epilog="Example: wattpost gateway template > gateway.toml", help="Print a commented configuration.")

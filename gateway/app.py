@@ -18,7 +18,7 @@ import structlog
 from gateway.adapters.meters import Meters, row_of
 from gateway.adapters.sqlite_store import SqliteStore
 from gateway.adapters.store_thread import Handling, StoreThread
-from gateway.config import Config
+from gateway.config import Config, clock_of
 from gateway.core.acquisition import (
     BusEvent,
     LineFound,
@@ -40,8 +40,7 @@ from wire.errors import MalformedError, Reason, WireError
 from wire.facts import ReadValue
 from wire.keys import PinnedKeys, Purpose
 from wire.readings import Channel, Row
-from wire.runtime.clock import Clock, clock_from_text
-from wire.runtime.errors import ConfigError, PublishRefusedError, UnavailableError
+from wire.runtime.errors import PublishRefusedError, UnavailableError
 from wire.runtime.keyring import load_key, load_public_keys
 from wire.runtime.mqtt import Connected, Event, Lost, Message, MqttConfig, MqttSession, Will
 from wire.topics import TopicTree
@@ -65,7 +64,7 @@ class Gateway:
             ConfigError: Something the operator must change first.
         """
         self._config = config
-        self._clock = _clock(config)
+        self._clock = clock_of(config)
         key = load_key(Path(config.key_file), purpose=Purpose.GATEWAY)
         self.name = key.public.party
         self._tree = TopicTree(config.utility, config.topic_root)
@@ -77,7 +76,6 @@ class Gateway:
             software=f"wattpost {version('wattpost')}",
             boot=secrets.token_bytes(8),
         )
-        Path(config.store.path).parent.mkdir(parents=True, exist_ok=True)
         store = SqliteStore(Path(config.store.path))
         settings = StationSettings(
             collection=CollectionSettings(seal_after_ms=config.seal_after_ms, store_bytes_max=config.store.bytes_max)
@@ -187,8 +185,8 @@ class Gateway:
             case AlignPolls(offset_ms=offset_ms):
                 for worker in self._meters.workers.values():
                     worker.align(offset_ms % (self._config.period_s * 1_000))
-            case Note(event=event, facts=facts):
-                _log.info(event, **dict(facts))
+            case Note(event=event, facts=facts, is_warning=is_warning):
+                (_log.warning if is_warning else _log.info)(event, **dict(facts))
 
     def _publish(self, topic: str, sealed: bytes) -> None:
         try:
@@ -252,13 +250,6 @@ class Gateway:
                 metrics.append((f"{prefix}_transactions", worker.usage.transactions))
                 metrics.append((f"{prefix}_bytes", worker.usage.sent_bytes + worker.usage.received_bytes))
             await self._mind.submit(_health(metrics))
-
-
-def _clock(config: Config) -> Clock:
-    try:
-        return clock_from_text(config.clock)
-    except ValueError as error:
-        raise ConfigError("clock", str(error), "leave it empty, or write RATE@REAL_MS=WALL_MS") from error
 
 
 def _on_message(station: Station, now: Moment, *, address: Address, sealed: bytes) -> Effects:

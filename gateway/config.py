@@ -1,16 +1,20 @@
 """What a gateway is told by its operator, in one TOML file; every bound is checked before anything starts."""
 
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from gateway.adapters.modbus import SerialLine, TcpLine
+from wire.limits import METERS_PER_GATEWAY_MAX
+from wire.runtime.clock import Clock, clock_from_text
 from wire.runtime.errors import ConfigError
 from wire.runtime.mqtt import TlsFiles
 
-Name = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9-]+$")]
+T = TypeVar("T")
+Name = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9-]+\Z")]
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +69,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """All of it."""
 
     utility: Name
-    topic_root: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9/-]+$")] = "wp/1"
+    topic_root: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9/-]+\Z")] = "wp/1"
     key_file: str
     """This gateway's private key; its party is the gateway's name."""
     trusted_folder: str
@@ -134,10 +138,38 @@ def load_config(path: Path) -> Config:
     except msgspec.ValidationError as error:
         remedy = "compare with `wattpost gateway template`"
         raise ConfigError(str(path), str(error), remedy) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), f"not TOML: {error}", "mend the line it names") from error
-    meters = [meter.id for line in config.lines for meter in line.meters]
-    for name in meters:
-        if meters.count(name) > 1:
-            raise ConfigError(str(path), f"meter {name} stands there twice", "give every meter its own id")
+    _check_names(config, str(path))
     return config
+
+
+def clock_of(config: Config) -> Clock:
+    """Return the clock that the configuration names.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    try:
+        return clock_from_text(config.clock)
+    except ValueError as error:
+        raise ConfigError("clock", str(error), "leave it empty, or write RATE@REAL_MS=WALL_MS") from error
+
+
+def _check_names(config: Config, path: str) -> None:
+    meters = Counter(meter.id for line in config.lines for meter in line.meters)
+    if meters.total() > METERS_PER_GATEWAY_MAX:
+        problem = f"{meters.total()} meters, {METERS_PER_GATEWAY_MAX} allowed"
+        raise ConfigError(path, problem, "share them out among several gateways")
+    _refuse_twice(meters, "meter {}", path, "give every meter its own id")
+    _refuse_twice(Counter(line.id for line in config.lines), "line {}", path, "give every line its own id")
+    for line in config.lines:
+        outputs = Counter((meter.relay.unit, meter.relay.output) for meter in line.meters if meter.relay is not None)
+        what = f"line {line.id}: relay (unit, output) {{}}"
+        _refuse_twice(outputs, what, path, "give every meter an output of its own")
+
+
+def _refuse_twice(counted: Counter[T], what: str, path: str, remedy: str) -> None:
+    for item, count in counted.items():
+        if count > 1:
+            raise ConfigError(path, f"{what.format(item)} stands there twice", remedy)

@@ -125,7 +125,7 @@ class Health(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     boot: BootId
     tick_ms: TickMs
     meter: MeterOrGateway
-    metrics: Annotated[list[Metric], Meta(min_length=1, max_length=64)]
+    metrics: Annotated[list[Metric], Meta(min_length=1, max_length=limits.METRICS_PER_HEALTH_MAX)]
 
 
 UpFact = Readings | ClockFact | Event | Receipt | FactsHeld | EntryFact | Health

@@ -29,7 +29,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """A gateway opens a session; sent on every connection, answered by a `Welcome` that echoes the nonce."""
 
     nonce: Id16
-    software: Annotated[str, Meta(max_length=40)]
+    software: Annotated[str, Meta(max_length=limits.SOFTWARE_CHARS_MAX)]
     boot: BootId
     store: StoreId
     """Names the disk's store since it was made."""
@@ -155,7 +155,7 @@ class Command(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     id: Id16
     meter: MeterOrGateway
     version: Version
-    """Per meter and effect group; what is older than one already accepted is refused as superseded."""
+    """Per meter and effect group; what is older than one that has begun is superseded."""
     issued_at_ms: TimeMs
     not_after_ms: TimeMs
     """Judged by the gateway, just before it acts, by trusted time."""

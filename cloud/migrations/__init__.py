@@ -9,6 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from cloud.database import Database
+from cloud.following import take_turn
 from wire.runtime.errors import ConfigError
 
 
@@ -32,7 +33,8 @@ def current_revision(connection: sa.Connection) -> str | None:
 
 
 def upgrade(connection: sa.Connection) -> None:
-    """Bring a database to this program's schema, in the connection's transaction."""
+    """Bring a database to this program's schema, in the connection's transaction; two processes take turns."""
+    take_turn(connection, "migrations")
     command.upgrade(_config(connection), "head")
 
 

@@ -143,7 +143,9 @@ def _read_value(channel: Channel, sample: Sample) -> ReadValue:
 def _modbus_meter(meter: MeterEntry, profiles: dict[str, Profile]) -> ModbusMeter:
     profile = profiles.get(meter.profile)
     if not isinstance(profile, MeterProfile):
-        raise ConfigError(f"meter {meter.id}", f"no register map {meter.profile!r}", f"use one of {_names(profiles)}")
+        raise ConfigError(
+            f"meter {meter.id}", f"no register map {meter.profile!r}", f"use one of {_names(profiles, MeterProfile)}"
+        )
     return ModbusMeter(unit=meter.unit, profile=profile)
 
 
@@ -155,11 +157,16 @@ def _modbus_relays(line: LineEntry, profiles: dict[str, Profile]) -> dict[str, M
         profile = profiles.get(meter.relay.profile)
         if not isinstance(profile, RelayProfile):
             raise ConfigError(
-                f"relay of {meter.id}", f"no relay map {meter.relay.profile!r}", f"use one of {_names(profiles)}"
+                f"relay of {meter.id}",
+                f"no relay map {meter.relay.profile!r}",
+                f"use one of {_names(profiles, RelayProfile)}",
             )
+        if meter.relay.output >= profile.outputs:
+            problem = f"output {meter.relay.output} of a board with outputs 0 to {profile.outputs - 1}"
+            raise ConfigError(f"relay of {meter.id}", problem, "name one that it has")
         relays[meter.id] = ModbusRelay(unit=meter.relay.unit, profile=profile, output=meter.relay.output)
     return relays
 
 
-def _names(profiles: dict[str, Profile]) -> str:
-    return ", ".join(sorted(profiles))
+def _names(profiles: dict[str, Profile], kind: type[Profile]) -> str:
+    return ", ".join(sorted(name for name, profile in profiles.items() if isinstance(profile, kind)))

@@ -1,8 +1,11 @@
 """The gateway's disk: one SQLite file in WAL mode, synchronous, so that what was committed survives a power cut.
 
-The shell opens a transaction, lets the cores read and write through this object, and commits. One thread owns it.
+The shell opens a transaction, lets the cores read and write through this object, and commits. One thread owns it, and
+one process: a lock file beside it keeps a second gateway out.
 """
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,18 +55,39 @@ class SqliteStore:
         """Open the file at `path`, made if it is not there.
 
         Raises:
-            ConfigError: The file is no store of this program, of a newer one, or damaged.
+            ConfigError: The file is no store of this program, of another version, damaged, or in use.
         """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(path)
+        except BlockingIOError as error:
+            raise ConfigError(
+                str(path), "another gateway runs on this store", "stop it, or name another file"
+            ) from error
+        except OSError as error:
+            raise ConfigError(
+                str(path), f"the store cannot be opened: {error}", "name a file in a folder this program may write"
+            ) from error
+        try:
+            self._open(path, full_sync=full_sync)
+        except ConfigError:
+            os.close(self._lock)
+            raise
+
+    def _open(self, path: Path, *, full_sync: bool) -> None:
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute(f"PRAGMA synchronous={'FULL' if full_sync else 'OFF'}")
             self._migrate(path)
             (self._used_bytes,) = self._db.execute("SELECT coalesce(sum(size), 0) FROM batch").fetchone()
-        except sqlite3.DatabaseError as error:
+        except sqlite3.OperationalError as error:
             raise ConfigError(
-                str(path), f"the store cannot be opened: {error}", "set it aside and start with an empty one"
+                str(path), f"the store cannot be opened: {error}", "see that it is a store this program may write to"
             ) from error
+        except sqlite3.DatabaseError as error:
+            remedy = "if it is a store, set it aside and start with an empty one; else name another file"
+            raise ConfigError(str(path), f"the store cannot be read: {error}", remedy) from error
 
     def _migrate(self, path: Path) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -79,12 +103,15 @@ class SqliteStore:
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            # SQLite itself has rolled back after some errors, a full disk among them.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 
     def close(self) -> None:
         self._db.close()
+        os.close(self._lock)
 
     # ---- values ------------------------------------------------------------------------------------------------------
 
@@ -289,6 +316,20 @@ class SqliteStore:
 
     def entries(self) -> list[tuple[str, bytes]]:
         return self._db.execute("SELECT account, encoded FROM entry").fetchall()
+
+
+def _lock(path: Path) -> int:
+    """Take the store for this process: two gateways on one would each run its commands.
+
+    In a file beside it, since closing any other descriptor of the database file would give SQLite's own locks away.
+    """
+    descriptor = os.open(path.with_name(path.name + "-lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _stored_command(row: tuple[bytes, str, bytes, bytes, int | None]) -> StoredCommand:

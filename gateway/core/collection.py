@@ -172,7 +172,8 @@ class Collector:
             return ()
         self._full = excess > 0
         if self._full:
-            return (Note(event="store.full", facts=(("bytes_over", excess),)),)
+            remedy = "let the gateway reach the cloud, or raise store.bytes_max; no readings are taken until then"
+            return (Note(event="store.full", facts=(("bytes_over", excess), ("remedy", remedy)), is_warning=True),)
         return (Note(event="store.has_room"),)
 
     def _make_room(self, excess: int) -> int:

@@ -6,6 +6,7 @@ that credit is about to run out; each goes up as it is, so that the cloud comput
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gateway.core.collection import Collector
@@ -15,13 +16,13 @@ from gateway.core.store import Priority, SupplyStore
 from prepay.account import Account
 from prepay.balance import Balance
 from prepay.control import CreditPolicy, Decider, WarningLevel, decide
-from prepay.entries import Adjustment, Assignment, Credit, Entry, PointReason, RegisterPoint, Release
+from prepay.entries import QUANTITY_MAX, Adjustment, Assignment, Credit, Entry, PointReason, RegisterPoint, Release
 from prepay.holds import Hold
 from prepay.identity import ForeignEntryError, encode, entry_digest
 from prepay.money import charge_minor
 from wire import codec
 from wire.errors import MalformedError
-from wire.facts import EntryFact, PrepaidPolicy
+from wire.facts import EntryFact, PrepaidPolicy, decode_down_fact
 
 HOUR_MS = 3_600_000
 EVENT_CREDIT_EXHAUSTED = "3.20.8.150"
@@ -32,20 +33,33 @@ EVENT_CREDIT_LOW = "3.20.8.223"
 
 @dataclass(slots=True)
 class _Supply:
-    """A meter that counts for an account."""
+    """A meter that counts, or has counted, for an account."""
 
     account: Account
     policy: PrepaidPolicy | None = None
     assignment: Assignment | None = None
+    """The latest installation's."""
+    released: int = 0
+    """The latest installation that ended."""
     point_hour: int = -1
     point_wh: int = -1
     warned: WarningLevel = WarningLevel.NONE
+
+    @property
+    def is_assigned(self) -> bool:
+        return self.assignment is not None and self.assignment.installation > self.released
+
+    @property
+    def rank(self) -> tuple[bool, int, str]:
+        """Of all accounts of a meter the highest counts, in whatever order their entries came."""
+        return self.is_assigned, self.assignment.from_ms if self.assignment else -1, self.account.name
 
 
 @dataclass(slots=True)
 class _Tables:
     by_account: dict[str, Account] = field(default_factory=dict)
-    by_meter: dict[str, _Supply] = field(default_factory=dict)
+    by_meter: dict[str, dict[str, _Supply]] = field(default_factory=dict)
+    """For each meter what it is to each account it was ever named with."""
 
 
 def signed_ms(entry: Entry) -> int:
@@ -67,9 +81,11 @@ class CreditControl:
             self._account(account).add(entry)
             self._learn(account, entry)
         for encoded in store.down_facts():
-            fact = codec.decode_as(encoded, EntryFact | PrepaidPolicy)
-            if isinstance(fact, PrepaidPolicy):
-                self._take_policy(fact)
+            # What was refused when it came is held all the same.
+            with suppress(MalformedError):
+                fact = decode_down_fact(encoded)
+                if isinstance(fact, PrepaidPolicy):
+                    self._take_policy(fact)
 
     def accounts(self) -> Iterator[tuple[str, Account]]:
         """Return the accounts this box follows."""
@@ -104,8 +120,8 @@ class CreditControl:
 
     def on_register(self, meter: str, energy_wh: int, *, tick_ms: int, at_ms: int, now: Moment) -> None:
         """Follow a meter's register; `at_ms` is the tick in UTC as far as it is known."""
-        supply = self._tables.by_meter.get(meter)
-        if supply is None or supply.assignment is None:
+        supply = self._current(meter)
+        if supply is None or not supply.is_assigned or not 0 <= energy_wh <= QUANTITY_MAX:
             return
         hour = at_ms // HOUR_MS
         if supply.point_hour < 0 or hour != supply.point_hour:
@@ -120,7 +136,10 @@ class CreditControl:
         return self._tables.by_account.setdefault(name, Account(name))
 
     def _meters_of(self, account: str) -> Iterable[str]:
-        return [meter for meter, supply in self._tables.by_meter.items() if supply.account.name == account]
+        return [meter for meter, supplies in self._tables.by_meter.items() if account in supplies]
+
+    def _current(self, meter: str) -> _Supply | None:
+        return max(self._tables.by_meter.get(meter, {}).values(), key=lambda supply: supply.rank, default=None)
 
     def _learn(self, account: str, entry: Entry) -> None:
         match entry:
@@ -131,8 +150,7 @@ class CreditControl:
                     supply.point_hour = -1
             case Release():
                 supply = self._supply(entry.meter_serial, account)
-                if supply.assignment is not None and supply.assignment.installation == entry.installation:
-                    supply.assignment = None
+                supply.released = max(supply.released, entry.installation)
             case RegisterPoint():
                 supply = self._supply(entry.meter_serial, account)
                 supply.point_hour = max(supply.point_hour, entry.taken_at_ms // HOUR_MS)
@@ -141,11 +159,10 @@ class CreditControl:
                 pass
 
     def _supply(self, meter: str, account: str) -> _Supply:
-        supply = self._tables.by_meter.get(meter)
-        if supply is None or supply.account.name != account:
-            supply = _Supply(self._account(account))
-            self._tables.by_meter[meter] = supply
-        return supply
+        supplies = self._tables.by_meter.setdefault(meter, {})
+        if account not in supplies:
+            supplies[account] = _Supply(self._account(account))
+        return supplies[account]
 
     def _take_policy(self, fact: PrepaidPolicy) -> None:
         supply = self._supply(fact.meter, fact.account)
@@ -185,7 +202,7 @@ class CreditControl:
             self._collector.add_fact(EntryFact(account=supply.account.name, entry=encoded), Priority.LEDGER)
 
     def _decide(self, meter: str, *, at_ms: int, now: Moment) -> None:
-        supply = self._tables.by_meter.get(meter)
+        supply = self._current(meter)
         if supply is None or supply.policy is None or not self._relays.has_relay(meter):
             return
         balance = supply.account.balance(at_ms)
@@ -194,6 +211,9 @@ class CreditControl:
             emergency_credit_minor=supply.policy.emergency_minor,
             low_balance_minor=supply.policy.low_minor,
         )
+        if policy.decider is not Decider.BOX:
+            # Whoever decides now disconnects by command; a hold of ours would stand for ever.
+            self._relays.lift(meter, Hold.CREDIT)
         decision = decide(balance, policy, holds=self._relays.holds(meter), decider=Decider.BOX)
         if decision.change is not None:
             self._carry_out(

@@ -54,6 +54,8 @@ class Note:
 
     event: str
     facts: tuple[tuple[str, str | int], ...] = ()
+    is_warning: bool = False
+    """Somebody should look at it."""
 
 
 Effect = SendHello | SendBatch | DriveRelay | DemandRead | AlignPolls | Note

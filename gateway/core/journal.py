@@ -20,7 +20,7 @@ from gateway.core.moment import Moment
 from gateway.core.relays import Relays
 from gateway.core.store import JournalStore, StoredCommand, SupplyStore
 from prepay.holds import Hold
-from wire import codec
+from wire import codec, limits
 from wire.facts import ReadValue, Receipt, Stage
 from wire.messages import Command, Disconnect, Effect, Floor, Limit, Ping, Read, Reconnect, effect_group
 
@@ -152,7 +152,7 @@ class Journal:
         return now.mono_ms + 1_000 if self._open else None
 
     def on_relay_driven(self, meter: str, now: Moment) -> None:
-        """See whether a relay that was read back proves a command."""
+        """See whether a relay, read back after the newest decision about it, proves a command."""
         closed = self._relays.known_closed(meter)
         for open_ in [item for item in self._open.values() if item.command.meter == meter and item.started]:
             match open_.command.effect:
@@ -256,7 +256,7 @@ class Journal:
 
     def _undo(self, open_: _Open) -> bool:
         """Put the utility's hold back as it was before a command that was not proved; False if it moved none."""
-        if open_.held_before is None:
+        if open_.held_before is None or not self._relays.has_relay(open_.command.meter):
             return False
         if open_.held_before:
             self._relays.place(open_.command.meter, Hold.UTILITY)
@@ -307,7 +307,7 @@ class Journal:
             stage=stage,
             boot=self._boot,
             tick_ms=now.tick_ms,
-            detail=detail,
+            detail=detail[: limits.DETAIL_CHARS_MAX],
             relay_closed=relay_closed,
             values=list(values),
             journal_index=index,

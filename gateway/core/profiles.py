@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.core.acquisition import Sample
+from wire.limits import VALUE_MAX
 from wire.readings import QUALITY_MISSING, QUALITY_SUSPECT, Channel
 
 REGISTERS_MAX = 125
@@ -190,14 +191,14 @@ class Register:
     low_word_first: bool
 
     def sample(self, words: Sequence[int]) -> Sample:
-        """Return the channel's value, missing if the meter sent not-a-number, suspect outside its bounds."""
+        """Return the channel's value: missing if it is no number a message can carry, suspect outside its bounds."""
         width = _WIDTHS[self.map.type]
         parts = words[self.offset : self.offset + width]
         raw = 0
         for word in reversed(parts) if self.low_word_first else parts:
             raw = raw << 16 | word
         value = _scaled(raw, 16 * width, self.map)
-        if value is None:
+        if value is None or abs(value) > VALUE_MAX:
             return Sample(self.channel, None, QUALITY_MISSING)
         if self.map.low <= value <= self.map.high:
             return Sample(self.channel, value)

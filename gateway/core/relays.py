@@ -34,6 +34,8 @@ class Driven:
     closed: bool
     changed: bool
     """It had another state when last seen."""
+    is_current: bool
+    """The drive followed the newest decision, so what reading back showed may prove a command."""
 
 
 @dataclass(slots=True)
@@ -119,7 +121,7 @@ class Relays:
             relay.retry_ms = self._settings.retry_ms
         if stored != closed:
             self._store.set_relay_state(drive.meter, closed=closed)
-        return Driven(drive.meter, closed, changed=stored != closed)
+        return Driven(drive.meter, closed, changed=stored != closed, is_current=is_current)
 
     def pump(self, now: Moment) -> Effects:
         """Drive the relays that are due."""

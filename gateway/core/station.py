@@ -19,9 +19,9 @@ from gateway.core.timekeeping import Timekeeper
 from gateway.core.uplink import DiskState, IdSource, Uplink, UplinkSettings
 from prepay.entries import Entry
 from prepay.holds import Hold
-from wire import codec
-from wire.address import Address
-from wire.errors import MalformedError, WireError
+from wire import codec, limits
+from wire.address import Address, Direction
+from wire.errors import MalformedError, Reason, UntrustedError, WireError
 from wire.facts import EntryFact, FactsHeld, Health, Metric, PrepaidPolicy, ReadValue, decode_down_fact, fact_id
 from wire.keys import KeyRegistry, SigningKey
 from wire.messages import Ack, Command, Facts, Welcome, open_message
@@ -153,11 +153,17 @@ class Station:
     def on_message(self, address: Address, sealed: bytes, now: Moment) -> Effects:
         """Take a message from the cloud; one that does not hold is refused, counted, and changes nothing."""
         try:
+            self._require_ours(address)
             message, _ = open_message(sealed, address, self._identity.trusted)
             effects = self._dispatch(message, now)
         except WireError as error:
             return (self._refused(error, address),)
         return self._after(now, effects)
+
+    def _require_ours(self, address: Address) -> None:
+        """Refuse a road that is not ours: a broker may deliver what the cloud signed for another gateway."""
+        if address.direction is not Direction.DOWN or address.party != self._identity.key.public.party:
+            raise UntrustedError(Reason.WRONG_PARTY, f"a message {address.direction} of {address.party}")
 
     def _dispatch(self, message: object, now: Moment) -> Effects:
         match message:
@@ -205,10 +211,10 @@ class Station:
         return tuple(refused)
 
     def _take_fact(self, encoded: bytes, now: Moment) -> None:
-        fact = decode_down_fact(encoded)
         if not self._store.add_down_fact(fact_id(encoded), encoded):
             return
         self._facts_held ^= int.from_bytes(fact_id(encoded))
+        fact = decode_down_fact(encoded)
         match fact:
             case EntryFact():
                 entry: Entry = codec.decode_as(fact.entry, Entry)
@@ -220,10 +226,11 @@ class Station:
     # ---- the meters --------------------------------------------------------------------------------------------------
 
     def on_rows(self, channels: Sequence[Channel], rows: Sequence[Row], now: Moment) -> Effects:
-        """Take what polls brought: rows of the same channels."""
+        """Take what polls brought: rows of the same channels; credit and limits are followed on a full disk, too."""
         self.counts.rows += len(rows)
+        notes: Effects = ()
         if not self.collector.add_rows(channels, rows):
-            return self._after(now, (Note(event="rows.not_taken", facts=(("rows", len(rows)),)),))
+            notes = (Note(event="rows.not_taken", facts=(("rows", len(rows)),)),)
         energy = _column(channels, ENERGY_IMPORT, UNIT_WATT_HOUR)
         power = _column(channels, POWER_IMPORT, UNIT_WATT)
         limits_w = self._store.power_limits()
@@ -236,7 +243,7 @@ class Station:
             limit_w = limits_w.get(row.meter)
             if power_w is not None and limit_w is not None and power_w > limit_w:
                 self._cut_for_power(row.meter, limit_w, now)
-        return self._after(now, ())
+        return self._after(now, notes)
 
     def _cut_for_power(self, meter: str, limit_w: int, now: Moment) -> None:
         if self.relays.has_relay(meter) and self.relays.place(meter, Hold.POWER_LIMIT):
@@ -255,7 +262,8 @@ class Station:
             if driven.changed:
                 code = EVENT_RELAY_CLOSED if driven.closed else EVENT_RELAY_OPENED
                 self.collector.add_event(code, now=now, meter=driven.meter)
-            self.journal.on_relay_driven(driven.meter, now)
+            if driven.is_current:
+                self.journal.on_relay_driven(driven.meter, now)
         return self._after(now, ())
 
     def on_demand_read(self, command: bytes, values: Sequence[ReadValue] | None, detail: str, now: Moment) -> Effects:
@@ -265,8 +273,10 @@ class Station:
 
     def on_health(self, meter: str, metrics: Sequence[tuple[str, int]], now: Moment) -> Effects:
         """Report how the gateway or a meter is doing."""
-        named = [Metric(name, value) for name, value in metrics]
-        self.collector.add_health(Health(boot=self._identity.boot, tick_ms=now.tick_ms, meter=meter, metrics=named))
+        for first in range(0, len(metrics), limits.METRICS_PER_HEALTH_MAX):
+            part = metrics[first : first + limits.METRICS_PER_HEALTH_MAX]
+            named = [Metric(name, value) for name, value in part]
+            self.collector.add_health(Health(boot=self._identity.boot, tick_ms=now.tick_ms, meter=meter, metrics=named))
         return self._after(now, ())
 
     # ---- time --------------------------------------------------------------------------------------------------------

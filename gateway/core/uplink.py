@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.core.effects import Effect, Effects, Note, SendBatch, SendHello
 from gateway.core.moment import Moment
 from gateway.core.store import BatchStore
+from wire import limits
 from wire.address import Address, Direction, Kind
 from wire.keys import SigningKey
 from wire.messages import Ack, Hello, Welcome, seal_message
@@ -160,7 +161,8 @@ class Uplink:
         for item in ack.quarantined:
             self._in_flight.pop(item.digest, None)
             if self._store.mark_quarantined(item.digest, reason=item.reason, epoch=ack.epoch, position=ack.position):
-                notes.append(Note(event="batch.quarantined", facts=(("reason", item.reason),)))
+                facts = (("reason", item.reason), ("digest", item.digest.hex()))
+                notes.append(Note(event="batch.quarantined", facts=facts, is_warning=True))
         return tuple(notes)
 
     def on_sealed(self) -> None:
@@ -235,7 +237,7 @@ class Uplink:
         self._hello_wait_ms = min(self._hello_wait_ms * 2, self._settings.hello_retry_ms_max)
         hello = Hello(
             nonce=nonce,
-            software=self._software,
+            software=self._software[: limits.SOFTWARE_CHARS_MAX],
             boot=self._boot,
             store=self._store_id,
             tick_ms=now.tick_ms,

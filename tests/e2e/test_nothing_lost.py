@@ -326,7 +326,7 @@ async def everything_is_committed_once(installation: Installation, disks: dict[s
     except AssertionError:
         assert found == []
         raise
-    assert all(len(facts.readings) > 500 and facts.events and facts.receipts for facts in stated.values())
+    assert all(len(facts.readings) > 100 and facts.events and facts.receipts for facts in stated.values())
 
 
 async def every_command_has_one_end(installation: Installation, disks: dict[str, Disk], client: Requester) -> None:

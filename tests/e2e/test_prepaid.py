@@ -22,6 +22,8 @@ from wire.messages import Limit
 ACCOUNT = "A-1"
 PRICE = "25.00"
 PRICE_MINOR_PER_KWH = 2_500
+TOPPED_UP_MINOR = 1_500
+"""600 Wh: a few hours of a household at its mean power."""
 RATE = 600
 PERIOD_S = 600
 EVENT_POWER_LIMIT = "3.15.261.139"
@@ -31,7 +33,7 @@ EVENT_CREDIT_EXHAUSTED = "3.20.8.150"
 @pytest.fixture
 async def installation(install: Install) -> Installation:
     """One gateway; the first of its meters has an account without credit and is dark, the second has none."""
-    made = await install(Plan(rate=RATE, period_s=PERIOD_S, annual_kwh=6_000))
+    made = await install(Plan(rate=RATE, period_s=PERIOD_S, annual_kwh=3_000))
     register_wh = int(made.state(meter_of(made))["energy_wh"])
     made.wattpost(
         *("cloud", "open-account", "cloud.toml", ACCOUNT, "--meter", meter_of(made)),
@@ -57,6 +59,14 @@ def disk(installation: Installation) -> Disk:
 def pay(installation: Installation, amount: str, *, name: bytes) -> None:
     """Pay on the command line, as an operator would."""
     installation.wattpost("cloud", "credit", "cloud.toml", ACCOUNT, amount, "--id", name.hex())
+
+
+def top_up(installation: Installation, *, name: bytes) -> int:
+    """Pay what brings the account that the box knows to `TOPPED_UP_MINOR`; return the amount, in minor units."""
+    owed_minor = -disk(installation).balance(ACCOUNT, installation.now_ms()).amount_minor
+    amount_minor = owed_minor + TOPPED_UP_MINOR
+    pay(installation, f"{amount_minor / 100:.2f}", name=name)
+    return amount_minor
 
 
 def shown_balance(installation: Installation) -> dict[str, Any]:
@@ -88,7 +98,7 @@ async def test_the_box_cuts_off_without_a_network_and_a_payment_made_meanwhile_r
     installation: Installation,
 ) -> None:
     neighbour = installation.all_meters()[1]
-    pay(installation, "5.00", name=b"first payment---")
+    first_minor = top_up(installation, name=b"first payment---")
     await installation.until(lambda: not is_dark(installation), what="light after the payment")
     installation.cut("gw-1", mode="blackhole")
 
@@ -102,8 +112,8 @@ async def test_the_box_cuts_off_without_a_network_and_a_payment_made_meanwhile_r
     assert -overrun_minor <= box.amount_minor <= 0
     assert installation.state(neighbour)["energised"]
 
-    pay(installation, "8.00", name=b"second payment--")
-    pay(installation, "8.00", name=b"second payment--")
+    second_minor = top_up(installation, name=b"second payment--")
+    assert top_up(installation, name=b"second payment--") == second_minor
     assert shown_balance(installation)["amount_minor"] > box.amount_minor
     assert is_dark(installation)
 
@@ -116,7 +126,10 @@ async def test_the_box_cuts_off_without_a_network_and_a_payment_made_meanwhile_r
             sa.select(posting.ledger_account, sa.func.sum(posting.amount_minor)).group_by(posting.ledger_account)
         ).all()
     )
-    assert {name: int(total) for name, total in paid} == {f"wallet:{ACCOUNT}": 1_300, "cash": -1_300}
+    assert {name: int(total) for name, total in paid} == {
+        f"wallet:{ACCOUNT}": first_minor + second_minor,
+        "cash": -first_minor - second_minor,
+    }
     await installation.until_committed(
         partial(has_event, code=EVENT_CREDIT_EXHAUSTED, meter=meter_of(installation)), what="the event of the cut-off"
     )
@@ -139,7 +152,7 @@ async def test_a_gateway_killed_while_a_household_is_dark_keeps_it_dark_and_reme
     assert after.holds == before.holds
     assert {entry for entries in before.entries.values() for entry in entries} <= set(after.entries[ACCOUNT])
 
-    pay(installation, "50.00", name=b"payment---------")
+    top_up(installation, name=b"payment---------")
     installation.mend("gw-1")
     await installation.until(lambda: not is_dark(installation), what="light after the payment")
     await balances_agree(installation)

@@ -473,12 +473,13 @@ def forged_acks(installation: Installation, digests: Sequence[bytes]) -> list[by
     elsewhere = Address(UTILITY, Direction.DOWN, Kind.ACK, "gw-2")
     keys = installation.keys
     stranger = SigningKey(bytes(32), purpose=Purpose.CLOUD_ACK, party="cloud")
+    genuine = seal(payload, here, keys.ack)
     return [
         seal(payload, here, stranger),
         seal(payload, here, keys.command),
         seal(payload, here, keys.gateways["gw-1"]),
         seal(payload, elsewhere, keys.ack),
-        seal(payload, here, keys.ack)[:-1] + b"\x00",
+        genuine[:-1] + bytes([genuine[-1] ^ 1]),
     ]
 
 

@@ -72,9 +72,9 @@ def _tables_agree(box: Box, cloud: Cloud, held: set[Item]) -> Iterator[str]:
     expected: dict[str, set[object]] = {
         "event": {(fact.boot, fact.serial) for fact in facts if isinstance(fact, Event)},
         "receipt": {codec.encode(fact) for fact in facts if isinstance(fact, Receipt)},
-        "entry": {hashlib.sha256(fact.entry).digest() for fact in facts if isinstance(fact, EntryFact)},
+        "entry": {fact.entry for fact in facts if isinstance(fact, EntryFact)},
     }
-    columns = {"event": "boot, serial", "receipt": "encoded", "entry": "digest"}
+    columns = {"event": "boot, serial", "receipt": "encoded", "entry": "encoded"}
     for table, wanted in expected.items():
         rows = cloud.looking.execute(f"SELECT {columns[table]} FROM {table} WHERE gateway = ?", (box.name,)).fetchall()
         found: list[object] = [tuple(row) if len(row) > 1 else row[0] for row in rows]
@@ -213,7 +213,8 @@ def _released_points(box: Box) -> set[bytes]:
 
 
 def _points_of(cloud: Cloud, gateway: str) -> set[bytes]:
-    return {digest for (digest,) in cloud.looking.execute("SELECT digest FROM entry WHERE gateway = ?", (gateway,))}
+    rows = cloud.looking.execute("SELECT encoded FROM entry WHERE gateway = ?", (gateway,))
+    return {hashlib.sha256(encoded).digest() for (encoded,) in rows}
 
 
 def _commands_are_over(boxes: list[Box], cloud: Cloud) -> Iterator[str]:

@@ -14,9 +14,14 @@ from wire.messages import State, Status
 from wire.topics import TopicTree
 
 CURSOR = "commands"
+"""Followed by the utility's name: each has a dispatcher of its own."""
+MESSAGES_BEHIND_MAX = 256
+"""How many messages without receipts are passed over before the cursor moves; reading on from it costs that much."""
 COMMANDS_PER_ROUND_MAX = 1_000
 RECEIPTS_PER_ROUND_MAX = 4_000
-"""Well above what one batch can hold (`wire.limits.FACTS_PER_BATCH_MAX`)."""
+"""A round ends with the message that reaches it."""
+MESSAGES_PER_ROUND_MAX = 256
+"""Also how many messages without receipts are looked through again and again before the cursor moves on."""
 
 _command, _receipt, _message = schema.command.c, schema.receipt.c, schema.message.c
 _DUE = (
@@ -26,12 +31,12 @@ _DUE = (
     .limit(COMMANDS_PER_ROUND_MAX)
     .with_for_update(skip_locked=True)
 )
-_RECEIPTS = (
-    sa.select(_receipt.gateway, _receipt.encoded, _message.tx, _message.id)
-    .join_from(schema.receipt, schema.message, _receipt.message == _message.id)
-    .where(_receipt.utility == sa.bindparam("of"), IS_NEXT)
-    .order_by(_message.tx, _message.id)
-    .limit(RECEIPTS_PER_ROUND_MAX)
+_NEXT = (
+    sa.select(_message.tx, _message.id).where(IS_NEXT).order_by(_message.tx, _message.id).limit(MESSAGES_PER_ROUND_MAX)
+)
+# Of all utilities: asked for one of them, SQLite would read every receipt it ever had.
+_RECEIPTS = sa.select(_receipt.utility, _receipt.gateway, _receipt.message, _receipt.encoded).where(
+    _receipt.message.in_(sa.bindparam("those", expanding=True))
 )
 _KNOWN = (
     sa.select(_receipt.encoded)
@@ -90,17 +95,26 @@ def due_commands(connection: sa.Connection, tree: TopicTree, *, now_ms: int, tim
 
 def follow_receipts(connection: sa.Connection, utility: str, *, now_ms: int) -> bool:
     """Read the receipts committed since last time; tell whether more may wait."""
-    rows = connection.execute(_RECEIPTS, {"of": utility} | next_after(connection, CURSOR)).all()
-    # A round that is full ends before its last message, all receipts of which must be read together.
-    last = (rows[-1].tx, rows[-1].id) if rows else (0, 0)
-    is_full = len(rows) == RECEIPTS_PER_ROUND_MAX
-    if is_full and (rows[0].tx, rows[0].id) != last:
-        rows = [row for row in rows if (row.tx, row.id) != last]
-    for row in rows:
-        _on_receipt(connection, utility, row.gateway, codec.decode_as(bytes(row.encoded), Receipt), now_ms)
-    if rows:
-        advance(connection, CURSOR, tx=rows[-1].tx, message=rows[-1].id)
-    return is_full
+    cursor = f"{CURSOR} {utility}"
+    messages = connection.execute(_NEXT, next_after(connection, cursor)).all()
+    if not messages:
+        return False
+    by_message: dict[int, list[tuple[str, bytes]]] = {}
+    for row in connection.execute(_RECEIPTS, {"those": [message.id for message in messages]}):
+        if row.utility == utility:
+            by_message.setdefault(row.message, []).append((row.gateway, bytes(row.encoded)))
+    read_count = 0
+    for message in messages:
+        receipts = by_message.get(message.id, [])
+        for gateway, encoded in receipts:
+            _on_receipt(connection, utility, gateway, codec.decode_as(encoded, Receipt), now_ms)
+        read_count += len(receipts)
+        if read_count >= RECEIPTS_PER_ROUND_MAX:
+            break
+    may_be_more = message is not messages[-1] or len(messages) == MESSAGES_PER_ROUND_MAX
+    if by_message or may_be_more:
+        advance(connection, cursor, tx=message.tx, message=message.id)
+    return may_be_more
 
 
 def take_known_receipts(connection: sa.Connection, utility: str, gateway: str, command: bytes, *, now_ms: int) -> None:

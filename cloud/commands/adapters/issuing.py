@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from cloud import schema
 from cloud.commands.adapters.dispatch import take_known_receipts
 from cloud.commands.adapters.statuses import queue_status, queue_statuses_again
 from cloud.commands.core.scopes import Scope, judge
-from cloud.database import upsert
+from cloud.database import insert, insert_into
 from cloud.epoch import current_epoch
 from cloud.headend.adapters.assignments import gateway_of
 from cloud.headend.adapters.ingest import count_refusals
@@ -24,7 +25,7 @@ from wire.messages import Command, Effect, Request, State, Status, effect_group,
 _EPOCH_SHIFT = 32
 LIVE_COMMANDS_PER_CLIENT_MAX = 10_000
 
-_request, _command, _version = schema.request.c, schema.command.c, schema.effect_version.c
+_request, _command = schema.request.c, schema.command.c
 _KNOWN = sa.select(_request.content_digest).where(
     _request.utility == sa.bindparam("of"),
     _request.client == sa.bindparam("by"),
@@ -33,16 +34,9 @@ _KNOWN = sa.select(_request.content_digest).where(
 _LIVE = sa.select(sa.func.count()).where(
     _command.utility == sa.bindparam("of"), _command.client == sa.bindparam("by"), _command.due_at_ms.is_not(None)
 )
-_LAST_VERSION = (
-    sa.select(_version.version)
-    .where(_version.utility == sa.bindparam("of"), _version.meter == sa.bindparam("on_meter"))
-    .where(_version.effect == sa.bindparam("on_effect"))
-    .with_for_update()
-)
 _SCOPE = sa.select(schema.client.c.effects, schema.client.c.meters).where(
     schema.client.c.utility == sa.bindparam("of"), schema.client.c.name == sa.bindparam("named")
 )
-_RECORD = sa.insert(schema.request)
 _ISSUE = sa.insert(schema.command)
 
 
@@ -65,12 +59,7 @@ def take_request(connection: sa.Connection, admitted: AdmittedRequest, key: Sign
     """
     utility, client, request = admitted.utility, admitted.client, admitted.request
     content = hashlib.sha256(codec.encode(request)).digest()
-    known = connection.execute(_KNOWN, {"of": utility, "by": client, "named": request.id}).scalar()
-    if known is not None:
-        if bytes(known) == content:
-            queue_statuses_again(connection, utility, client, request.id, now_ms=now_ms)
-        else:
-            _refuse(connection, utility, client, request, Reason.REPLAYED, now_ms)
+    if _answer_known(connection, admitted, content, now_ms):
         return
     reason = judge(request, _scope(connection, utility, client), now_ms=now_ms)
     if reason is None and _live_count(connection, utility, client) + len(request.meters) > LIVE_COMMANDS_PER_CLIENT_MAX:
@@ -78,8 +67,19 @@ def take_request(connection: sa.Connection, admitted: AdmittedRequest, key: Sign
     if reason is not None:
         _refuse(connection, utility, client, request, reason, now_ms)
         return
-    row = {"utility": utility, "client": client, "id": request.id, "content_digest": content}
-    connection.execute(_RECORD, row | {"received_at_ms": now_ms, "sealed": admitted.sealed})
+    row = {
+        "utility": utility,
+        "client": client,
+        "id": request.id,
+        "content_digest": content,
+        "received_at_ms": now_ms,
+        "sealed": admitted.sealed,
+    }
+    recorded = connection.execute(insert(connection, schema.request).on_conflict_do_nothing().values(row))
+    if recorded.rowcount == 0:
+        # Another handler got it too, and was first.
+        _answer_known(connection, admitted, content, now_ms)
+        return
     for meter in dict.fromkeys(request.meters):
         order = Order(
             utility=utility,
@@ -90,6 +90,19 @@ def take_request(connection: sa.Connection, admitted: AdmittedRequest, key: Sign
             not_after_ms=request.not_after_ms,
         )
         issue(connection, order, key, now_ms=now_ms)
+
+
+def _answer_known(connection: sa.Connection, admitted: AdmittedRequest, content: bytes, now_ms: int) -> bool:
+    """Answer a request whose id was used before; tell whether it was."""
+    utility, client, request = admitted.utility, admitted.client, admitted.request
+    known = connection.execute(_KNOWN, {"of": utility, "by": client, "named": request.id}).scalar()
+    if known is None:
+        return False
+    if bytes(known) == content:
+        queue_statuses_again(connection, utility, client, request.id, now_ms=now_ms)
+    else:
+        _refuse(connection, utility, client, request, Reason.REPLAYED, now_ms)
+    return True
 
 
 def issue(connection: sa.Connection, order: Order, key: SigningKey, *, now_ms: int) -> bytes:
@@ -144,13 +157,21 @@ def issue(connection: sa.Connection, order: Order, key: SigningKey, *, now_ms: i
 
 def _next_version(connection: sa.Connection, order: Order) -> int:
     """Return a version above all given out for this meter and effect, also before the database was last set back."""
-    effect = effect_group(order.effect)
-    key = {"of": order.utility, "on_meter": order.meter, "on_effect": effect}
-    last = connection.execute(_LAST_VERSION, key).scalar() or 0
-    version = max(int(last) + 1, current_epoch(connection) << _EPOCH_SHIFT)
-    row = {"utility": order.utility, "meter": order.meter, "effect": effect, "version": version}
-    upsert(connection, schema.effect_version, [row])
-    return version
+    least = current_epoch(connection) << _EPOCH_SHIFT
+    row = {"utility": order.utility, "meter": order.meter, "effect": effect_group(order.effect), "version": least}
+    return int(connection.execute(_next_version_statement(connection.dialect.name), row).scalar_one())
+
+
+@cache
+def _next_version_statement(dialect: str) -> sa.Executable:
+    """Return the statement that counts up; in one, so that no two handlers give out the same version."""
+    statement = insert_into(dialect, schema.effect_version)
+    following, least = schema.effect_version.c.version + 1, statement.excluded.version
+    version = sa.case((following > least, following), else_=least)
+    keys = [column.name for column in schema.effect_version.primary_key.columns]
+    return statement.on_conflict_do_update(index_elements=keys, set_={"version": version}).returning(
+        schema.effect_version.c.version
+    )
 
 
 def _scope(connection: sa.Connection, utility: str, client: str) -> Scope | None:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from wire.errors import Reason
 from wire.messages import Request
 
+EFFECTS = ("disconnect", "reconnect", "limit", "read", "ping")
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What one client may do."""
 
     effects: frozenset[str]
-    """Names of effects: disconnect, reconnect, limit, read, ping."""
+    """Names of effects, of `EFFECTS`."""
     meters: tuple[str, ...]
     """Prefixes of meter ids; `*` stands for every meter."""
 

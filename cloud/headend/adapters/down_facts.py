@@ -21,6 +21,7 @@ _DUE = (
     .where(_fact.utility == sa.bindparam("of"), _fact.held_at_ms.is_(None), _fact.due_at_ms <= sa.bindparam("timer_ms"))
     .order_by(_fact.gateway, _fact.issued_at_ms)
     .limit(FACTS_PER_ROUND_MAX)
+    .with_for_update(skip_locked=True)
 )
 
 

@@ -7,7 +7,7 @@ stay in the batch; the meter data room makes its rows from there.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -46,22 +46,28 @@ def ingest(
     """Store a group of one utility's messages and return what to acknowledge after the commit."""
     result = Ingested(refused=len(refusals))
     aside = {digest_of(item.set_aside): item for item in refusals if item.set_aside}
-    ids, fresh = _store_messages(connection, utility, batches, aside, now_ms)
-    _store_facts(connection, utility, [batch for batch in batches if batch.digest in fresh], ids, now_ms)
+    held, fresh = _store_messages(connection, utility, batches, aside, now_ms)
+    _store_facts(connection, utility, [batch for batch in batches if batch.digest in fresh], held, now_ms)
     count_refusals(connection, utility, refusals)
     _see(connection, utility, {batch.gateway for batch in batches}, now_ms)
     committed: dict[str, list[bytes]] = {}
     quarantined: dict[str, list[Quarantined]] = {}
-    for batch in batches:
-        committed.setdefault(batch.gateway, []).append(batch.digest)
-    for digest, item in aside.items():
-        quarantined.setdefault(item.party, []).append(Quarantined(digest, item.reason.value))
-    position = max(ids.values(), default=0)
+    senders = {batch.digest: batch.gateway for batch in batches} | {
+        digest: item.party for digest, item in aside.items()
+    }
+    for digest, gateway in senders.items():
+        # What is told is what the database holds: where a key is revoked, two handlers may judge a batch differently.
+        reason = held[digest].quarantine_reason
+        if reason is None:
+            committed.setdefault(gateway, []).append(digest)
+        else:
+            quarantined.setdefault(gateway, []).append(Quarantined(digest, reason))
+    position = max((message.id for message in held.values()), default=0)
     for name in committed.keys() | quarantined.keys():
         result.acks[name] = Ack(
             epoch=epoch,
             position=position,
-            committed=list(dict.fromkeys(committed.get(name, ()))),
+            committed=committed.get(name, []),
             quarantined=quarantined.get(name, []),
         )
     result.batches_new = len({batch.digest for batch in batches} & fresh)
@@ -70,14 +76,22 @@ def ingest(
     return result
 
 
+class _Held(NamedTuple):
+    """How the database holds a message."""
+
+    id: int
+    quarantine_reason: str | None
+    """None where it is committed."""
+
+
 def _store_messages(
     connection: sa.Connection,
     utility: str,
     batches: Sequence[AdmittedBatch],
     aside: dict[bytes, Refused],
     now_ms: int,
-) -> tuple[dict[bytes, int], set[bytes]]:
-    """Insert what is new; return the ids of all by digest, and which digests are new."""
+) -> tuple[dict[bytes, _Held], set[bytes]]:
+    """Insert what is new; return how all are held by digest, and which digests are new."""
     tx = current_tx(connection)
     rows: dict[bytes, dict[str, Any]] = {}
     for batch in batches:
@@ -93,17 +107,17 @@ def _store_messages(
     inserted = connection.execute(
         statement.returning(schema.message.c.id, schema.message.c.digest), list(rows.values())
     ).all()
-    ids = {bytes(row.digest): int(row.id) for row in inserted}
-    fresh = set(ids)
-    missing = [digest for digest in rows if digest not in ids]
+    held = {bytes(row.digest): _Held(int(row.id), rows[bytes(row.digest)]["quarantine_reason"]) for row in inserted}
+    fresh = set(held)
+    missing = [digest for digest in rows if digest not in held]
     if missing:
         known = connection.execute(
-            sa.select(schema.message.c.id, schema.message.c.digest)
+            sa.select(schema.message.c.id, schema.message.c.digest, schema.message.c.quarantine_reason)
             .where(schema.message.c.utility == utility)
             .where(schema.message.c.digest.in_(missing))
         )
-        ids.update({bytes(row.digest): int(row.id) for row in known})
-    return ids, fresh
+        held.update({bytes(row.digest): _Held(int(row.id), row.quarantine_reason) for row in known})
+    return held, fresh
 
 
 def _message_row(
@@ -120,14 +134,14 @@ def _message_row(
 
 
 def _store_facts(
-    connection: sa.Connection, utility: str, batches: Sequence[AdmittedBatch], ids: dict[bytes, int], now_ms: int
+    connection: sa.Connection, utility: str, batches: Sequence[AdmittedBatch], held: dict[bytes, _Held], now_ms: int
 ) -> None:
     events: list[dict[str, Any]] = []
     receipts: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
     healths: dict[tuple[str, str], dict[str, Any]] = {}
     for batch in batches:
-        message = ids[batch.digest]
+        message = held[batch.digest].id
         origin = {"utility": utility, "gateway": batch.gateway}
         for fact in batch.facts:
             match fact:
@@ -138,7 +152,7 @@ def _store_facts(
                 case Receipt():
                     receipts.append(origin | _receipt_row(fact) | {"message": message})
                 case EntryFact():
-                    entries.append(origin | _entry_row(fact) | {"message": message})
+                    entries.append(origin | _entry_row(batch.gateway, fact) | {"message": message})
                 case FactsHeld():
                     _mark_held(connection, utility, batch.gateway, fact, now_ms)
                 case Health():
@@ -176,8 +190,10 @@ def _receipt_row(fact: Receipt) -> dict[str, Any]:
     }
 
 
-def _entry_row(fact: EntryFact) -> dict[str, Any]:
-    return {"digest": hashlib.sha256(fact.entry).digest(), "account": fact.account, "encoded": fact.entry}
+def _entry_row(gateway: str, fact: EntryFact) -> dict[str, Any]:
+    # By reporter, so that what one gateway claims never stands in the way of another's, or of what the cloud issues.
+    digest = hashlib.sha256(f"{gateway}\n{fact.account}\n".encode() + fact.entry).digest()
+    return {"digest": digest, "account": fact.account, "encoded": fact.entry}
 
 
 def _mark_held(connection: sa.Connection, utility: str, gateway: str, fact: FactsHeld, now_ms: int) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 import structlog
 
-from cloud.database import Database
+from cloud.database import Database, UnfitError
 from cloud.effects import Publish
 from cloud.epoch import current_epoch
 from cloud.headend.adapters.ingest import Ingested, ingest
 from cloud.headend.adapters.sessions import on_bye, open_session
-from cloud.headend.core.admission import Admitted, AdmittedBatch, AdmittedHello, Refused, admit
+from cloud.headend.core.admission import Admitted, AdmittedBatch, AdmittedHello, AdmittedRequest, Refused, admit
 from cloud.registry import Registry
 from wire.address import Address, Direction, Kind
 from wire.errors import Reason
@@ -61,20 +61,20 @@ class Intake:
         byes = {name for message in messages if (name := self._tree.bye_gateway(message.topic)) is not None}
         judged = await self.judge([item for item in messages if self._tree.bye_gateway(item.topic) is None])
         now_ms = self._clock.wall_ms()
-        result, welcomes = await self._database.transact(
-            lambda connection: self._commit(connection, judged, byes, now_ms)
-        )
+        answers: list[Publish] = []
+        for result, welcomes in await self._committed(judged, byes, now_ms):
+            _log.debug(
+                "group.committed",
+                batches_new=result.batches_new,
+                batches_known=result.batches_known,
+                batches_quarantined=result.batches_quarantined,
+                refused=result.refused,
+                hellos=len(welcomes),
+            )
+            answers += [self._welcome(gateway, welcome) for gateway, welcome in welcomes]
+            answers += [self._ack(gateway, ack) for gateway, ack in result.acks.items()]
         self._on_committed()
-        _log.debug(
-            "group.committed",
-            batches_new=result.batches_new,
-            batches_known=result.batches_known,
-            batches_quarantined=result.batches_quarantined,
-            refused=result.refused,
-            hellos=len(welcomes),
-        )
-        answers = [self._ack(gateway, ack) for gateway, ack in result.acks.items()]
-        return [*(self._welcome(gateway, welcome) for gateway, welcome in welcomes), *answers]
+        return answers
 
     async def judge(self, messages: Sequence[Message]) -> list[Admitted | Refused]:
         """Check messages against the registry, read anew if it may know a stranger by now.
@@ -92,6 +92,22 @@ class Intake:
 
     def _admit(self, message: Message, keys: PinnedKeys) -> Admitted | Refused:
         return admit(message.topic, message.payload, retained=message.retain, tree=self._tree, keys=keys)
+
+    async def _committed(
+        self, judged: Sequence[Admitted | Refused], byes: set[str], now_ms: int
+    ) -> list[tuple[Ingested, list[tuple[str, Welcome]]]]:
+        """Commit a group; where the database does not take it, in halves until what does not fit stands alone."""
+        try:
+            return [await self._database.transact(lambda connection: self._commit(connection, judged, byes, now_ms))]
+        except UnfitError as error:
+            if len(judged) > 1:
+                half = len(judged) // 2
+                first = await self._committed(judged[:half], byes, now_ms)
+                return [*first, *await self._committed(judged[half:], set(), now_ms)]
+            if not judged or isinstance(judged[0], Refused):
+                raise
+            _log.error("message.unfit", problem=str(error))
+            return await self._committed([_without_facts(judged[0])], byes, now_ms)
 
     def _commit(
         self, connection: sa.Connection, judged: Sequence[Admitted | Refused], byes: set[str], now_ms: int
@@ -117,3 +133,20 @@ class Intake:
     def _welcome(self, gateway: str, welcome: Welcome) -> Publish:
         address = Address(self._tree.utility, Direction.DOWN, Kind.WELCOME, gateway)
         return Publish(topic=self._tree.down(gateway, Kind.WELCOME), sealed=seal_message(welcome, address, self._key))
+
+
+def _without_facts(admitted: Admitted) -> Refused:
+    """Return a message as one that does not hold: a batch is kept aside as evidence."""
+    match admitted:
+        case AdmittedBatch():
+            return Refused(
+                utility=admitted.utility,
+                reason=Reason.MALFORMED,
+                party=admitted.gateway,
+                set_aside=admitted.sealed,
+                lane=admitted.lane,
+            )
+        case AdmittedHello():
+            return Refused(utility=admitted.utility, reason=Reason.MALFORMED, party=admitted.gateway)
+        case AdmittedRequest():
+            return Refused(utility=admitted.utility, reason=Reason.MALFORMED, party=admitted.client)

@@ -3,7 +3,6 @@
 Which database to ask is the business of whoever mounts these commands.
 """
 
-import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -19,28 +18,32 @@ from rich.table import Table
 from cloud.database import open_database
 from cloud.meterdata.adapters import queries
 from cloud.meterdata.core.meter_day import ChannelKey, Reading
+from cloud.terminal import run_on_database
 
 T = TypeVar("T")
 
 _EPOCH = date(1970, 1, 1)
 _OBIS = re.compile(r"(\d{1,3})-(\d{1,3}):(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})", re.ASCII)
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-_utility = click.option("--utility", default="demo", show_default=True, help="Whose meters.")
 
 
-def make_commands(database_url: Callable[[], str]) -> list[click.Command]:
+def make_commands(
+    database_url: Callable[[], str], utility_name: Callable[[], str] = lambda: "demo"
+) -> list[click.Command]:
     """Return the commands `latest`, `profile`, `gateways` and `export`, to be added to a group.
 
     Args:
         database_url: Asked when a command runs.
+        utility_name: Whose meters are meant where `--utility` does not say; asked likewise.
     """
+    of_utility = click.option("--utility", default=utility_name, show_default="the configured", help="Whose meters.")
 
     def ask(question: Callable[[sa.Connection], T]) -> T:
-        return asyncio.run(_ask(database_url(), question))
+        return run_on_database(_ask(database_url(), question))
 
     @click.command()
     @click.argument("meter")
-    @_utility
+    @of_utility
     @_as_json
     def latest(meter: str, utility: str, *, as_json: bool) -> None:
         """Show the last values of METER."""
@@ -63,7 +66,7 @@ def make_commands(database_url: Callable[[], str]) -> list[click.Command]:
     @click.command()
     @click.argument("meter")
     @click.argument("day", type=click.DateTime(formats=["%Y-%m-%d"]))
-    @_utility
+    @of_utility
     @_as_json
     def profile(meter: str, day: datetime, utility: str, *, as_json: bool) -> None:
         """Show what METER reported of DAY (YYYY-MM-DD, UTC)."""
@@ -72,7 +75,7 @@ def make_commands(database_url: Callable[[], str]) -> list[click.Command]:
         _show(f"{meter} on {day.date()}", [_reading_row(reading) for reading in found], as_json=as_json)
 
     @click.command()
-    @_utility
+    @of_utility
     @_as_json
     def gateways(utility: str, *, as_json: bool) -> None:
         """Show when each gateway was last heard of."""
@@ -89,13 +92,13 @@ def make_commands(database_url: Callable[[], str]) -> list[click.Command]:
         ]
         _show("gateways", rows, as_json=as_json)
 
-    return [latest, profile, gateways, _export_command(database_url)]
+    return [latest, profile, gateways, _export_command(database_url, of_utility)]
 
 
-def _export_command(database_url: Callable[[], str]) -> click.Command:
+def _export_command(database_url: Callable[[], str], of_utility: Callable[[Any], Any]) -> click.Command:
     @click.command()
     @click.option("--obis", default="1-0:1.8.0.255", show_default=True, help="Which channel.")
-    @_utility
+    @of_utility
     def export(obis: str, utility: str) -> None:
         """Print every reading of a channel: one line of JSON for each meter.
 
@@ -103,7 +106,7 @@ def _export_command(database_url: Callable[[], str]) -> click.Command:
         """
         logical_name = _obis_bytes(obis)
         question = partial(queries.exported, utility=utility, obis=logical_name)
-        for item in asyncio.run(_ask(database_url(), question)):
+        for item in run_on_database(_ask(database_url(), question)):
             readings = [
                 (reading.utc_ms, reading.value, reading.channel.scaler, bool(reading.others))
                 for reading in item.readings

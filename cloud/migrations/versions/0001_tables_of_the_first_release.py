@@ -91,7 +91,13 @@ def upgrade() -> None:
         comment="commands: one life cycle for all",
     )
     with op.batch_alter_table("command", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_command_due_at_ms"), ["due_at_ms"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_command_utility_client_due_at_ms"), ["utility", "client", "due_at_ms"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_command_utility_client_request"), ["utility", "client", "request"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_command_utility_due_at_ms"), ["utility", "due_at_ms"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_command_utility_gateway_not_after_ms"), ["utility", "gateway", "not_after_ms"], unique=False
         )
@@ -134,7 +140,12 @@ def upgrade() -> None:
     op.create_table(
         "entry",
         sa.Column("utility", sa.String(length=32), nullable=False),
-        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column(
+            "digest",
+            sa.LargeBinary(length=32),
+            nullable=False,
+            comment="of the entry, and of its reporter if there is one",
+        ),
         sa.Column("account", sa.String(length=32), nullable=False),
         sa.Column("encoded", sa.LargeBinary(), nullable=False),
         sa.Column(
@@ -166,6 +177,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("utility", "gateway", "boot", "serial", "value_digest", name=op.f("pk_event")),
         comment="head-end: events by IEC 61968-9 code",
     )
+    with op.batch_alter_table("event", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_event_utility_message"), ["utility", "message"], unique=False)
+
     op.create_table(
         "gateway",
         sa.Column("utility", sa.String(length=32), nullable=False),
@@ -391,6 +405,9 @@ def downgrade() -> None:
     op.drop_table("key")
     op.drop_table("health")
     op.drop_table("gateway")
+    with op.batch_alter_table("event", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_event_utility_message"))
+
     op.drop_table("event")
     with op.batch_alter_table("entry", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_entry_utility_account"))
@@ -404,7 +421,9 @@ def downgrade() -> None:
     op.drop_table("cursor")
     with op.batch_alter_table("command", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_command_utility_gateway_not_after_ms"))
-        batch_op.drop_index(batch_op.f("ix_command_due_at_ms"))
+        batch_op.drop_index(batch_op.f("ix_command_utility_due_at_ms"))
+        batch_op.drop_index(batch_op.f("ix_command_utility_client_request"))
+        batch_op.drop_index(batch_op.f("ix_command_utility_client_due_at_ms"))
 
     op.drop_table("command")
     op.drop_table("client")

@@ -17,7 +17,7 @@ import structlog
 
 from cloud import schema
 from cloud.database import Database
-from cloud.following import Followed, advance, facts_in, keep_following, next_messages
+from cloud.following import Followed, advance, facts_in, keep_following, next_messages, position_of
 from cloud.meterdata.adapters.clocks import DAYS_FOLLOWER, POINTS_FOLLOWER
 from cloud.meterdata.adapters.placement import BootKey, Known, known_of
 from cloud.meterdata.adapters.rereads import Reread, next_reread, settle_reread
@@ -42,6 +42,8 @@ class Taken:
     """The next ones."""
     reread: Reread | None
     """A piece of what is to be read again."""
+    position: tuple[int, int]
+    """Where the cursor stood."""
 
     def __bool__(self) -> bool:
         return bool(self.new) or self.reread is not None
@@ -67,7 +69,8 @@ class Delivered:
 def take(connection: sa.Connection, *, messages_max: int = MESSAGES_PER_STEP_MAX) -> Taken:
     """Return the next messages, none ahead of the projector, and a piece of what is to be read again."""
     new = next_messages(connection, POINTS_FOLLOWER, count_max=messages_max, behind=DAYS_FOLLOWER)
-    return Taken(new, next_reread(connection, POINTS_FOLLOWER, count_max=messages_max))
+    reread = next_reread(connection, POINTS_FOLLOWER, count_max=messages_max)
+    return Taken(new, reread, position_of(connection, POINTS_FOLLOWER))
 
 
 def read(messages: Sequence[Followed]) -> Read:
@@ -105,8 +108,8 @@ def lines_of(taken: Taken, messages: Read, known: Known) -> list[str]:
 
 
 def settle(connection: sa.Connection, taken: Taken) -> None:
-    """Record that the lines were written."""
-    if taken.new:
+    """Record that the lines were written; the cursor stays where someone moved it meanwhile, as `rewind` does."""
+    if taken.new and position_of(connection, POINTS_FOLLOWER) == taken.position:
         advance(connection, POINTS_FOLLOWER, tx=taken.new[-1].tx, message=taken.new[-1].id)
     if taken.reread is not None:
         settle_reread(connection, taken.reread)

@@ -7,6 +7,7 @@ function that the box uses.
 
 import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -20,11 +21,17 @@ from prepay.identity import encode, entry_digest
 from prepay.money import Currency, price_parts
 from wire import codec
 from wire.errors import MalformedError
-from wire.facts import EntryFact, PrepaidPolicy, encode_down_fact
+from wire.facts import EntryFact, PrepaidPolicy, decode_down_fact, encode_down_fact
+
+TRANSFER_ID_BYTES: Final = 16
 
 
 class UnknownAccountError(LookupError):
     """Raised when an account is not there."""
+
+
+class DifferentTransferError(ValueError):
+    """Raised when an id was used before, for another amount or account."""
 
 
 class UnknownMeterError(LookupError):
@@ -56,7 +63,7 @@ def open_account(connection: sa.Connection, utility: str, new: NewAccount, *, no
 
     Raises:
         UnknownMeterError: The meter is assigned to no gateway.
-        ValueError: The price is no decimal number.
+        ValueError: The price is no decimal number, or something else lies out of its bounds.
     """
     gateway = gateway_of(connection, utility, new.meter, now_ms=now_ms)
     if not gateway:
@@ -70,13 +77,18 @@ def open_account(connection: sa.Connection, utility: str, new: NewAccount, *, no
         emergency_minor=new.emergency_minor,
         low_minor=new.low_minor,
     )
+    encoded_policy = encode_down_fact(policy)
+    try:
+        decode_down_fact(encoded_policy)
+    except MalformedError as error:
+        raise ValueError(f"the account is not within bounds: {error.detail}") from error
     row = {
         "utility": utility,
         "name": new.name,
         "meter": new.meter,
         "gateway": gateway,
         "currency": new.currency,
-        "policy": encode_down_fact(policy),
+        "policy": encoded_policy,
     }
     opened = connection.execute(insert(connection, schema.account).on_conflict_do_nothing().values(row))
     if opened.rowcount == 0:
@@ -122,6 +134,7 @@ def add_entry(connection: sa.Connection, utility: str, account: str, entry: Entr
 
     Raises:
         UnknownAccountError: There is no such account.
+        ValueError: A part of the entry lies out of its bounds; the box would not take it.
     """
     table = schema.account.c
     gateway = connection.execute(
@@ -130,6 +143,10 @@ def add_entry(connection: sa.Connection, utility: str, account: str, entry: Entr
     if gateway is None:
         raise UnknownAccountError(account)
     encoded = encode(entry)
+    try:
+        codec.decode_as(encoded, Entry)
+    except MalformedError as error:
+        raise ValueError(f"the {type(entry).__name__.lower()} is not within bounds: {error.detail}") from error
     row = {
         "utility": utility,
         "digest": entry_digest(entry),
@@ -149,8 +166,10 @@ def credit(
 
     Raises:
         UnknownAccountError: There is no such account.
+        DifferentTransferError: Another one was booked under the same id.
+        ValueError: A part lies out of its bounds.
     """
-    if _is_booked(connection, utility, credit_id):
+    if _is_booked(connection, utility, account, credit_id, amount_minor):
         return
     entry = Credit(id=credit_id, account=account, amount_minor=amount_minor, issued_at_ms=now_ms)
     add_entry(connection, utility, account, entry, now_ms=now_ms)
@@ -172,8 +191,10 @@ def adjust(
 
     Raises:
         UnknownAccountError: There is no such account.
+        DifferentTransferError: Another one was booked under the same id.
+        ValueError: A part lies out of its bounds.
     """
-    if _is_booked(connection, utility, adjustment_id):
+    if _is_booked(connection, utility, account, adjustment_id, amount_minor):
         return
     entry = Adjustment(
         id=adjustment_id,
@@ -237,14 +258,24 @@ def accounts(connection: sa.Connection, utility: str) -> list[tuple[str, str, st
     return [(row.name, row.meter, row.gateway) for row in rows]
 
 
-def _is_booked(connection: sa.Connection, utility: str, transfer: bytes) -> bool:
+def _is_booked(connection: sa.Connection, utility: str, account: str, transfer: bytes, amount_minor: int) -> bool:
+    """Tell whether a transfer is in the ledger.
+
+    Raises:
+        DifferentTransferError: Under its id there is another one.
+    """
     table = schema.posting.c
-    return (
-        connection.execute(
-            sa.select(table.transfer).where(table.utility == utility, table.transfer == transfer).limit(1)
-        ).scalar()
-        is not None
-    )
+    booked = {
+        row.ledger_account: row.amount_minor
+        for row in connection.execute(
+            sa.select(table.ledger_account, table.amount_minor).where(
+                table.utility == utility, table.transfer == transfer
+            )
+        )
+    }
+    if booked and booked.get(f"wallet:{account}") != amount_minor:
+        raise DifferentTransferError(f"{transfer.hex()} was booked before, for another amount or account")
+    return bool(booked)
 
 
 def _post(

@@ -2,6 +2,8 @@
 
 import json
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -13,7 +15,31 @@ from cloud.prepaid.adapters.accounts_file import open_listed, read_accounts
 from cloud.terminal import file_argument, transact
 from prepay.money import Currency, amount_minor
 from wire.runtime.clock import clock_from_text
-from wire.runtime.errors import ConfigError
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Say in one line what was asked for and cannot be."""
+    try:
+        yield
+    except accounts.UnknownAccountError as error:
+        raise click.ClickException(f"no account {error}; `wattpost cloud open-account` opens one") from None
+    except accounts.UnknownMeterError as error:
+        raise click.ClickException(f"meter {error} has no gateway; `wattpost cloud assign` gives it one") from None
+    except ValueError as error:
+        raise click.ClickException(f"{error}; nothing was changed") from None
+
+
+def _credit_id(text: str) -> bytes:
+    if not text:
+        return secrets.token_bytes(accounts.TRANSFER_ID_BYTES)
+    try:
+        name = bytes.fromhex(text)
+    except ValueError:
+        name = b""
+    if len(name) != accounts.TRANSFER_ID_BYTES:
+        raise click.BadParameter("write 32 hexadecimal digits", param_hint="--id")
+    return name
 
 
 @click.command(
@@ -48,20 +74,30 @@ def open_account(
     """Open an account."""
     config = load_config(file)
     money = Currency(currency, exponent)
-    new = accounts.NewAccount(
-        name=name,
-        meter=meter,
-        currency=currency,
-        exponent=exponent,
-        price=price,
-        opening_wh=opening_wh,
-        rated_power_w=rated_power_w,
-        emergency_minor=amount_minor(emergency, money),
-        low_minor=amount_minor(low, money),
-    )
     now_ms = clock_from_text(config.clock).wall_ms()
-    transact(config, lambda connection: accounts.open_account(connection, config.utility, new, now_ms=now_ms))
-    click.echo(f"account {name} on {meter}, {price} {currency}/kWh")
+    with _one_line():
+        new = accounts.NewAccount(
+            name=name,
+            meter=meter,
+            currency=currency,
+            exponent=exponent,
+            price=price,
+            opening_wh=opening_wh,
+            rated_power_w=rated_power_w,
+            emergency_minor=amount_minor(emergency, money),
+            low_minor=amount_minor(low, money),
+        )
+
+        def work(connection: sa.Connection) -> bool:
+            is_open = any(known == name for known, _, _ in accounts.accounts(connection, config.utility))
+            accounts.open_account(connection, config.utility, new, now_ms=now_ms)
+            return is_open
+
+        was_open = transact(config, work)
+    if was_open:
+        click.echo(f"account {name} was open before; nothing was changed")
+    else:
+        click.echo(f"account {name} on {meter}, {price} {currency}/kWh")
 
 
 @click.command(
@@ -77,10 +113,8 @@ def open_accounts(file: Path, accounts_file: Path) -> None:
     config = load_config(file)
     listed = read_accounts(accounts_file)
     now_ms = clock_from_text(config.clock).wall_ms()
-    try:
+    with _one_line():
         transact(config, lambda connection: open_listed(connection, config.utility, listed, now_ms=now_ms))
-    except accounts.UnknownMeterError as error:
-        raise ConfigError(str(accounts_file), f"meter {error} has no gateway", "run `wattpost cloud assign`") from None
     click.echo(f"{len(listed)} accounts opened")
 
 
@@ -95,7 +129,7 @@ def open_accounts(file: Path, accounts_file: Path) -> None:
 def credit(file: Path, account: str, amount: str, credit_id: str) -> None:
     """Book a payment."""
     config = load_config(file)
-    name = bytes.fromhex(credit_id) if credit_id else secrets.token_bytes(16)
+    name = _credit_id(credit_id)
     now_ms = clock_from_text(config.clock).wall_ms()
 
     def work(connection: sa.Connection) -> None:
@@ -103,10 +137,8 @@ def credit(file: Path, account: str, amount: str, credit_id: str) -> None:
         minor = amount_minor(amount, currency)
         accounts.credit(connection, config.utility, account, credit_id=name, amount_minor=minor, now_ms=now_ms)
 
-    try:
+    with _one_line():
         transact(config, work)
-    except accounts.UnknownAccountError:
-        raise click.ClickException(f"no account {account}; `wattpost cloud open-account` opens one") from None
     click.echo(f"credit {name.hex()} of {amount} to {account}")
 
 
@@ -120,12 +152,10 @@ def balance(file: Path, account: str, *, as_json: bool) -> None:
     """Show a balance with its version, digest and instant."""
     config = load_config(file)
     now_ms = clock_from_text(config.clock).wall_ms()
-    try:
+    with _one_line():
         found = transact(
             config, lambda connection: accounts.balance_of(connection, config.utility, account, at_ms=now_ms)
         )
-    except accounts.UnknownAccountError:
-        raise click.ClickException(f"no account {account}; `wattpost cloud open-account` opens one") from None
     if as_json:
         shown = {
             "account": account,

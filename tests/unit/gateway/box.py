@@ -72,6 +72,8 @@ class Box:
         """Facts of every batch that was sent, repeated ones too."""
         self.hello: Hello | None = None
         """The last one sent."""
+        self.relay_meters = [METER]
+        """Taken at the next start."""
         self.start()
 
     def start(self) -> None:
@@ -88,7 +90,7 @@ class Box:
                     boot=self._rng.randbytes(8),
                 ),
                 meters=[METER, WITHOUT_RELAY],
-                relay_meters=[METER],
+                relay_meters=self.relay_meters,
                 settings=self._settings,
                 rng=self._rng,
                 fresh_bytes=self._rng.randbytes,

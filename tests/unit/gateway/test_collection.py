@@ -4,8 +4,10 @@ from pathlib import Path
 
 from gateway.core.collection import CollectionSettings
 from gateway.core.station import Station
-from tests.unit.gateway.box import Box
+from prepay.holds import Hold
+from tests.unit.gateway.box import METER, Box
 from wire.facts import Health
+from wire.messages import Limit
 from wire.readings import Readings, to_rows
 
 STORE_FULL = "5.17.0.93"
@@ -93,4 +95,25 @@ def test_more_than_one_batch_can_hold_becomes_several(tmp_path: Path) -> None:
             report(box.station, number)
     box.wait(1_000)
     assert sum(isinstance(fact, Health) for fact in box.sent) == 127
+    box.store.close()
+
+
+def test_a_full_disk_lets_no_power_limit_be_exceeded(tmp_path: Path) -> None:
+    box = Box(tmp_path, collection=CollectionSettings(seal_after_ms=0, store_bytes_max=3_000))
+    box.open_session()
+    box.command(Limit(100), 1)
+    for _ in range(40):
+        box.do(lambda station, now: station.on_meter_event("m-1", "3.1.0.85", "no answer", now))
+    effects = box.read(1, power_w=500)
+    assert "rows.not_taken" in {getattr(effect, "event", "") for effect in effects}
+    assert Hold.POWER_LIMIT in box.station.relays.holds(METER)
+    box.store.close()
+
+
+def test_the_health_of_any_number_of_lines_is_reported(tmp_path: Path) -> None:
+    box = Box(tmp_path)
+    box.open_session()
+    box.do(lambda station, now: station.on_health("", [(f"line_{index}", index) for index in range(150)], now))
+    told = [metric.value for fact in box.sent if isinstance(fact, Health) for metric in fact.metrics]
+    assert sorted(told) == list(range(150))
     box.store.close()

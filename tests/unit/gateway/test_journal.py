@@ -166,3 +166,41 @@ def test_a_command_that_was_forgotten_is_not_answered(box: Box) -> None:
     box.command(Disconnect(), 1, lasting_ms=-FORGET_AFTER_MS - 60_000)
     box.wait(15_000)
     assert box.receipts(1) == []
+
+
+def test_what_was_read_back_before_the_command_is_no_proof(box: Box) -> None:
+    box.open_session()
+    box.drive(drives(box.command(Disconnect(), 1))[-1], closed=False)
+    (closing,) = drives(box.command(Reconnect(), 2))
+    (opening,) = drives(box.command(Disconnect(), 3))
+    (last,) = drives(box.command(Reconnect(), 4))
+    box.drive(closing, closed=True)
+    assert box.final(4) is None
+    box.drive(opening, closed=False)
+    assert box.final(4) is None
+    box.drive(last, closed=True)
+    receipt = box.final(4)
+    assert receipt is not None
+    assert (receipt.stage, receipt.relay_closed) == (Stage.EXECUTED, True)
+
+
+def test_a_reason_of_any_length_fits_the_receipt(box: Box) -> None:
+    box.open_session()
+    box.command(Read([]), 1)
+    for _ in range(3):
+        box.do(lambda station, now: station.on_demand_read((1).to_bytes(16), None, "x" * 500, now))
+        box.wait(2_500)
+    receipt = box.final(1)
+    assert receipt is not None
+    assert receipt.stage is Stage.FAILED
+
+
+def test_a_floor_for_a_meter_whose_relay_is_gone_ends_its_command(box: Box) -> None:
+    box.open_session()
+    box.command(Disconnect(), 1)
+    box.relay_meters = []
+    box.restart()
+    box.open_session(floors=[Floor(METER, "relay", 2)])
+    receipt = box.final(1)
+    assert receipt is not None
+    assert receipt.stage is Stage.SUPERSEDED

@@ -85,8 +85,8 @@ def test_a_float_is_rounded_to_the_scaler() -> None:
 
 
 def test_an_integer_is_scaled_without_a_float_in_between() -> None:
-    words = [0x7FFF, 0xFFFF, 0xFFFF, 0xFFFF]
-    assert decode_one(channel("u64", scale=3, low=0), words) == Sample(0, (2**63 - 1) * 1000, QUALITY_SUSPECT)
+    words = [0x000F, 0xFFFF, 0xFFFF, 0xFFFF]
+    assert decode_one(channel("u64", scale=2, low=0, high=0), words) == Sample(0, (2**52 - 1) * 100, QUALITY_SUSPECT)
     assert [decode_one(channel("i16", scale=-1), [raw & 0xFFFF]).value for raw in (5, 15, 16, -5, -15)] == [
         0,
         2,
@@ -94,6 +94,12 @@ def test_an_integer_is_scaled_without_a_float_in_between() -> None:
         0,
         -2,
     ]
+
+
+def test_a_number_that_no_message_can_carry_is_missing() -> None:
+    assert decode_one(channel("u64"), [0xFFFF] * 4) == Sample(0, None, QUALITY_MISSING)
+    words = list(struct.unpack(">HH", struct.pack(">f", -3e38)))
+    assert decode_one(channel("f32", scaler=-3), words) == Sample(0, None, QUALITY_MISSING)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.effects import SendHello
+from gateway.core.effects import Note, SendHello
 from gateway.core.uplink import UplinkSettings
-from tests.unit.gateway.box import Box, batches
-from wire.messages import Restore
+from tests.unit.gateway.box import COMMAND_KEY, UTC_MS, UTILITY, Box, batches
+from wire.address import Address, Direction, Kind
+from wire.messages import Command, Ping, Restore, seal_message
 
 
 def hellos(effects: object) -> int:
@@ -121,3 +122,21 @@ def test_a_hello_tells_what_facts_the_disk_holds(box: Box) -> None:
     box.connect()
     assert box.hello is not None
     assert box.hello.facts_held == bytes(16)
+
+
+def test_what_the_cloud_signed_for_another_gateway_is_refused(box: Box) -> None:
+    box.open_session()
+    command = Command(
+        id=bytes(16),
+        meter="",
+        version=1,
+        issued_at_ms=UTC_MS,
+        not_after_ms=UTC_MS + 3_600_000,
+        issuer="client-1",
+        effect=Ping(),
+    )
+    address = Address(UTILITY, Direction.DOWN, Kind.COMMAND, "gw-2")
+    sealed = seal_message(command, address, COMMAND_KEY)
+    (note,) = box.do(lambda station, now: station.on_message(address, sealed, now))
+    assert note == Note(event="message.refused", facts=(("reason", "wrong-party"), ("kind", "command")))
+    assert box.receipts(0) == []

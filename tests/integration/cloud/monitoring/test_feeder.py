@@ -12,7 +12,7 @@ from cloud import schema
 from cloud.database import Database, open_database
 from cloud.headend.core.admission import AdmittedBatch
 from cloud.meterdata.adapters.projector import project_all
-from cloud.monitoring.adapters.feeder import Feeder, rewind, take
+from cloud.monitoring.adapters.feeder import Feeder, rewind, settle, take
 from cloud.monitoring.adapters.influx import InfluxV1Writer, InfluxV2Writer
 from cloud.monitoring.ports import LineWriter, RefusedLinesError
 from tests.rig.influx import ORG, InfluxServer
@@ -159,6 +159,20 @@ async def test_rows_of_a_corrected_clock_are_written_at_the_right_time_too(
     await feed(Feeder(database, v2_writer(influx, fresh)))
     writer.close()
     assert energies(influx, fresh) == expected(3)
+
+
+async def test_a_feeder_at_work_does_not_undo_that_the_copy_is_made_anew(database: Database) -> None:
+    gateway = Reporter("gw1")
+    await commit(database, gateway.batch(gateway.clock(0, MIDNIGHT)))
+    first = await database.transact(take)
+    await database.transact(lambda connection: settle(connection, first))
+    await commit(database, gateway.batch(gateway.series("m1", count=3)))
+    second = await database.transact(take)
+    await database.transact(rewind)
+    await database.transact(lambda connection: settle(connection, second))
+
+    again = await database.transact(take)
+    assert again.new == [*first.new, *second.new]
 
 
 async def test_a_row_the_meter_of_another_gateway_is_no_point(database: Database, influx: InfluxServer) -> None:

@@ -7,13 +7,16 @@ import pytest
 import sqlalchemy as sa
 
 from cloud import schema
-from cloud.commands.adapters.dispatch import due_commands, follow_receipts
+from cloud.commands.adapters.dispatch import CURSOR, MESSAGES_PER_ROUND_MAX, due_commands, follow_receipts
 from cloud.commands.adapters.issuing import take_request
 from cloud.epoch import raise_epoch
-from cloud.headend.core.admission import AdmittedRequest
+from cloud.following import position_of
+from cloud.headend.adapters.ingest import ingest
+from cloud.headend.core.admission import AdmittedBatch, AdmittedRequest
 from tests.unit.cloud.office import CLIENT, COMMAND_KEY, METER, NOW_MS, TREE, UTILITY, Office, receipt
 from wire.facts import Stage
 from wire.messages import Disconnect, Effect, Ping, Request
+from wire.topics import Lane
 
 
 @pytest.fixture
@@ -45,8 +48,8 @@ def send(office: Office, at_ms: int = NOW_MS) -> int:
     return len(office.transact(lambda connection: due_commands(connection, TREE, now_ms=at_ms, timer_ms=at_ms)))
 
 
-def follow(office: Office) -> None:
-    office.transact(lambda connection: follow_receipts(connection, UTILITY, now_ms=NOW_MS))
+def follow(office: Office, utility: str = UTILITY) -> None:
+    office.transact(lambda connection: follow_receipts(connection, utility, now_ms=NOW_MS))
 
 
 def test_the_same_request_again_issues_nothing_new(office: Office) -> None:
@@ -132,3 +135,39 @@ def test_versions_rise_also_across_a_restore(office: Office) -> None:
     versions = [version for _, _, version in commands(office)]
     assert versions == sorted(set(versions))
     assert len(versions) == 3
+
+
+def test_the_receipts_of_one_utility_are_not_passed_over_for_another(office: Office) -> None:
+    ask(office, 1)
+    ((name, _, _),) = commands(office)
+    other = AdmittedBatch(
+        utility="valley",
+        gateway="gw-9",
+        lane=Lane.URGENT,
+        digest=bytes(32),
+        sealed=b"as signed",
+        facts=[receipt(bytes(16), Stage.EXECUTED)],
+    )
+    office.take(office.batch([receipt(name, Stage.EXECUTED)]))
+    office.transact(lambda connection: ingest(connection, "valley", [other], [], epoch=1, now_ms=NOW_MS))
+    follow(office, "valley")
+    follow(office)
+    assert commands(office)[0][1] == "executed"
+
+
+def test_messages_without_receipts_are_read_over_once(office: Office) -> None:
+    def position() -> int:
+        return office.transact(lambda connection: position_of(connection, f"{CURSOR} {UTILITY}"))[1]
+
+    for _ in range(MESSAGES_PER_ROUND_MAX - 1):
+        office.take(office.batch([]))
+    follow(office)
+    assert position() == 0
+    office.take(office.batch([]))
+    follow(office)
+    assert position() == MESSAGES_PER_ROUND_MAX
+    ask(office, 1)
+    ((name, _, _),) = commands(office)
+    office.take(office.batch([receipt(name, Stage.EXECUTED)]))
+    follow(office)
+    assert commands(office)[0][1] == "executed"

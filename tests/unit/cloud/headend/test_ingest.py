@@ -1,14 +1,20 @@
 """A group of batches becomes one transaction; whatever comes twice is there once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from cloud import schema
-from tests.unit.cloud.office import GATEWAY, Office, receipt
-from wire.facts import Event, Stage
+from cloud.headend.adapters.ingest import ingest
+from cloud.headend.core.admission import Refused
+from tests.unit.cloud.office import GATEWAY, NOW_MS, UTILITY, Office, receipt
+from wire.errors import Reason
+from wire.facts import EntryFact, Event, Stage
+from wire.messages import Quarantined
+from wire.topics import Lane
 
 EVENT = Event(boot=bytes(8), tick_ms=1, serial=1, meter="", code="5.26.0.216", detail="")
 
@@ -50,3 +56,26 @@ def test_the_position_of_an_acknowledgement_covers_all_it_names(office: Office) 
     before = office.take(first).acks[GATEWAY].position
     assert office.take(second).acks[GATEWAY].position > before
     assert office.take(first).acks[GATEWAY].position >= before
+
+
+def test_what_is_told_of_a_batch_is_what_the_database_holds(office: Office) -> None:
+    """One handler knew already that the key was revoked, another did not; or the other way round."""
+    aside, taken = office.batch([EVENT]), office.batch([EVENT])
+    refused = [
+        Refused(utility=UTILITY, reason=Reason.REVOKED_KEY, party=GATEWAY, set_aside=batch.sealed, lane=Lane.URGENT)
+        for batch in (aside, taken)
+    ]
+    office.transact(lambda connection: ingest(connection, UTILITY, [], refused[:1], epoch=1, now_ms=NOW_MS))
+    late = office.take(aside, taken).acks[GATEWAY]
+    assert late.committed == [taken.digest]
+    assert late.quarantined == [Quarantined(aside.digest, "revoked-key")]
+    again = office.transact(lambda connection: ingest(connection, UTILITY, [], refused[1:], epoch=1, now_ms=NOW_MS))
+    assert again.acks[GATEWAY].committed == [taken.digest]
+
+
+def test_an_entry_that_another_gateway_claimed_before_counts_all_the_same(office: Office) -> None:
+    entry = EntryFact(account="A-1", entry=b"a register point")
+    batch = office.batch([entry])
+    office.take(replace(batch, gateway="gw-other"))
+    office.take(office.batch([entry]))
+    assert office.count(schema.entry) == 2
