@@ -5,6 +5,7 @@ A server that is not installed fails the test that needs it, with the line that 
 
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import hypothesis
 import pytest
@@ -19,18 +20,23 @@ hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, p
 hypothesis.settings.register_profile("explore", derandomize=False, deadline=None, print_blob=True, max_examples=5000)
 hypothesis.settings.load_profile("fixed")
 
+Server = TypeVar("Server", PostgresServer, InfluxServer)
+
 _log_bytes_at_setup = pytest.StashKey[dict[ManagedProcess, int]]()
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """One PostgreSQL for the whole run; a test that kills its server takes `own_postgres`."""
-    server = PostgresServer()
+def _running(server: Server) -> Iterator[Server]:
     try:
         server.start()
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL for the whole run; a test that kills its server takes `own_postgres`."""
+    yield from _running(PostgresServer())
 
 
 @pytest.fixture
@@ -44,12 +50,7 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL of the test's own, running, to be killed at will."""
-    server = PostgresServer()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
+    yield from _running(PostgresServer())
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -64,12 +65,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def influx_server() -> Iterator[InfluxServer]:
     """One InfluxDB for the whole run; a test that stops its server takes `own_influx`."""
-    server = InfluxServer()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
+    yield from _running(InfluxServer())
 
 
 @pytest.fixture
@@ -81,12 +77,7 @@ def influx(influx_server: InfluxServer) -> InfluxServer:
 @pytest.fixture
 def own_influx() -> Iterator[InfluxServer]:
     """An InfluxDB of the test's own, running, to be stopped at will."""
-    server = InfluxServer()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
+    yield from _running(InfluxServer())
 
 
 @pytest.fixture

@@ -38,6 +38,8 @@ CREDIT_MINOR = 300
 COARSEST_STEP_WH = 100
 """The registers of some makes count in tenths of a kilowatt-hour."""
 HEAL_S = 90.0
+READINGS_MIN = 500
+"""Of each gateway; fewer would prove little. A slow machine reads on until they are there."""
 FINAL_STAGES = {stage.value for stage in Stage if stage.is_final}
 
 Strike = Callable[[], Awaitable[None]]
@@ -287,6 +289,20 @@ async def relays_follow_their_holds(installation: Installation) -> None:
     await installation.until(agree, what="relays that are closed where no hold stands and open elsewhere")
 
 
+async def enough_is_read(installation: Installation) -> None:
+    """Wait until every gateway has read enough to be judged by."""
+
+    def readings_of(name: str) -> int:
+        disk = read_disk(installation.store_path(name), name)
+        return len(stated_on(disk, UTILITY, installation.keys.gateways[name].public).readings)
+
+    await installation.until(
+        lambda: all(readings_of(name) > READINGS_MIN for name in installation.gateways),
+        what="enough readings to judge by",
+        seconds_max=HEAL_S,
+    )
+
+
 async def drained_and_stopped(installation: Installation) -> dict[str, Disk]:
     """Silence the meters, let everything go up, stop the gateways, and return their disks."""
     for meter in installation.all_meters():
@@ -326,7 +342,7 @@ async def everything_is_committed_once(installation: Installation, disks: dict[s
     except AssertionError:
         assert found == []
         raise
-    assert all(len(facts.readings) > 100 and facts.events and facts.receipts for facts in stated.values())
+    assert all(len(facts.readings) > READINGS_MIN and facts.events and facts.receipts for facts in stated.values())
 
 
 async def every_command_has_one_end(installation: Installation, disks: dict[str, Disk], client: Requester) -> None:
