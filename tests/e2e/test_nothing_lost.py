@@ -229,6 +229,7 @@ async def test_nothing_is_lost_or_doubled_while_everything_is_killed_and_cut(
         await client.over(seconds_max=HEAL_S)
         await installation.until_committed(all_facts_are_held, what="a gateway that holds every fact sent down")
         await relays_follow_their_holds(installation)
+        await enough_is_read(installation)
         disks = await drained_and_stopped(installation)
         await everything_is_committed_once(installation, disks)
         await every_command_has_one_end(installation, disks, client)
