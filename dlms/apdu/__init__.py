@@ -1,0 +1,1 @@
+"""Application PDUs: xDLMS services and ACSE, bytes to values and back."""

@@ -1,0 +1,1 @@
+"""A-XDR: the data types of COSEM as bytes, and back."""

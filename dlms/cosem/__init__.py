@@ -1,0 +1,1 @@
+"""COSEM interface classes, readable by the names of their attributes and methods."""

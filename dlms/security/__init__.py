@@ -1,0 +1,1 @@
+"""Security suite 0: ciphering of APDUs, authentication of both sides, invocation counters."""
