@@ -155,6 +155,22 @@ event = Table(
     Index(None, "utility", "message"),
     comment="head-end: events by IEC 61968-9 code",
 )
+meter_event = Table(
+    "meter_event",
+    metadata,
+    _utility(),
+    Column("meter", _Name, primary_key=True),
+    Column("log", LargeBinary(6), primary_key=True, comment="logical name of the event log"),
+    Column("captured_s", BigInteger, primary_key=True, comment="by the meter's clock"),
+    Column("number", Integer, primary_key=True, comment="the meter's event code"),
+    Column("value_digest", LargeBinary(16), primary_key=True, comment="two values under one key are both kept"),
+    Column("gateway", _Name, nullable=False, comment="that reported it first"),
+    Column("code", String(20), nullable=False),
+    Column("encoded", LargeBinary, nullable=False),
+    Column("message", BigInteger, nullable=False),
+    Index(None, "utility", "message"),
+    comment="head-end: entries of meters' own event logs",
+)
 receipt = Table(
     "receipt",
     metadata,

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from wire import codec, limits
-from wire.readings import BootId, Channel, MeterId, Obis, Readings, Scaler, TickMs, Unit, Value
+from wire.readings import CAPTURED_S_MAX, BootId, Channel, MeterId, Obis, Profile, Readings, Scaler, TickMs, Unit, Value
 
 Id16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -81,6 +81,27 @@ class ReadValue(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     value: Value | None
 
 
+class MeterEvent(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="meter-event", kw_only=True
+):
+    """An entry of a meter's own event log, stamped by its clock."""
+
+    meter: MeterId
+    log: Obis
+    """Logical name of the event log."""
+    captured_s: Annotated[int, Meta(ge=0, le=CAPTURED_S_MAX)]
+    """Unix seconds by the meter's clock, UTC."""
+    number: Annotated[int, Meta(ge=0, le=0xFFFF)]
+    """The meter's event code; tables differ by companion standard and vendor, so it is kept whatever it is."""
+    code: Annotated[str, Meta(max_length=20, pattern=r"^([0-9]{1,3}(\.[0-9]{1,3}){3})?\Z")]
+    """IEC 61968-9, or empty where the gateway knows none for the number."""
+    values: Annotated[list[ReadValue], Meta(max_length=limits.CHANNELS_PER_BLOCK_MAX)]
+    """What the meter measured then."""
+    boot: BootId
+    tick_ms: TickMs
+    """When the gateway had read it."""
+
+
 class Receipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="receipt", kw_only=True):
     """What became of a command; the same for ever once it is final."""
 
@@ -128,7 +149,7 @@ class Health(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     metrics: Annotated[list[Metric], Meta(min_length=1, max_length=limits.METRICS_PER_HEALTH_MAX)]
 
 
-UpFact = Readings | ClockFact | Event | Receipt | FactsHeld | EntryFact | Health
+UpFact = Readings | Profile | ClockFact | Event | MeterEvent | Receipt | FactsHeld | EntryFact | Health
 
 
 class PrepaidPolicy(
@@ -171,7 +192,7 @@ def decode_down_fact(encoded: bytes) -> DownFact:
 
 
 __all__ = [
-    "Channel", "ClockFact", "Digest", "DownFact", "EntryFact", "Event", "FactsHeld", "Health", "Id16", "Metric",
-    "PrepaidPolicy", "ReadValue", "Readings", "Receipt", "Stage", "TimeMs", "TimeSource", "UpFact",
+    "Channel", "ClockFact", "Digest", "DownFact", "EntryFact", "Event", "FactsHeld", "Health", "Id16", "MeterEvent",
+    "Metric", "PrepaidPolicy", "Profile", "ReadValue", "Readings", "Receipt", "Stage", "TimeMs", "TimeSource", "UpFact",
     "decode_down_fact", "encode_down_fact", "fact_id",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from wire.address import Kind
 from wire.errors import Reason, WireError
 from wire.facts import UpFact, decode_down_fact, encode_down_fact
 from wire.messages import Batch, Facts, Message, facts_of, open_message, purpose_of
-from wire.readings import Readings, to_table
+from wire.readings import Profile, Readings, captured, to_table
 from wire.signing import open_sealed
 from wire.topics import TopicTree
 
@@ -64,6 +64,8 @@ def _read(vector: Vector) -> tuple[Message, list[UpFact]]:
     for fact in facts:
         if isinstance(fact, Readings):
             to_table(fact)
+        if isinstance(fact, Profile):
+            captured(fact)
     return message, facts
 
 
@@ -101,7 +103,7 @@ def test_every_message_and_fact_type_has_a_vector() -> None:
     facts = [fact for entry in index()["messages"] for fact in entry.get("facts", [])]
     assert {message[0] for message in messages} == {kind.value for kind in Kind}
     assert {fact[0] for fact in facts} == {
-        "readings", "clock", "event", "receipt", "held", "entry", "health", "policy",
+        "readings", "profile", "clock", "event", "meter-event", "receipt", "held", "entry", "health", "policy",
     }  # fmt: skip
     effects = {message[-1][0] for message in messages if message[0] in {"command", "request"}}
     assert effects == {"disconnect", "reconnect", "limit", "read", "ping"}

@@ -17,7 +17,7 @@ from wire import codec, limits
 from wire.errors import Reason, WireError
 from wire.facts import decode_down_fact
 from wire.messages import Batch, Facts, Message, facts_of, open_message
-from wire.readings import Readings, to_rows
+from wire.readings import Profile, Readings, captured, to_rows
 from wire.signing import seal
 
 SEED = 20_260_101
@@ -120,6 +120,8 @@ def _read_body(batch: Batch) -> None:
     for fact in facts_of(batch):
         if isinstance(fact, Readings):
             to_rows(fact)
+        if isinstance(fact, Profile):
+            captured(fact)
 
 
 def _read_payload(payload: bytes) -> None:

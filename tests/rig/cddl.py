@@ -38,7 +38,7 @@ def alternatives(choice: str) -> dict[str, str]:
 
 
 def _first_text(rule: str) -> str:
-    found = re.search(rf'^{rule} = \[\s*(?:type: )?"([a-z]+)"', contract_text(), re.MULTILINE)
+    found = re.search(rf'^{rule} = \[\s*(?:type: )?"([a-z-]+)"', contract_text(), re.MULTILINE)
     assert found, f"{rule} does not begin with its type"
     return found[1]
 

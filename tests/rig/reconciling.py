@@ -18,6 +18,7 @@ from cloud import schema
 from cloud.headend.adapters.ingest import value_digest
 from cloud.meterdata.adapters import queries
 from cloud.meterdata.core.meter_day import ChannelKey
+from cloud.meterdata.core.placing import meter_clock
 from prepay.balance import BALANCE_VERSION, Balance, balance
 from prepay.entries import Entry
 from prepay.holds import Hold
@@ -26,7 +27,7 @@ from wire.address import Address, Direction, Kind
 from wire.facts import EntryFact, Event, Receipt, UpFact
 from wire.keys import PinnedKeys, PublicKey
 from wire.messages import Batch, facts_of, open_message
-from wire.readings import QUALITY_MISSING, Readings, to_rows
+from wire.readings import QUALITY_MISSING, Profile, Readings, captured, to_rows
 
 T = TypeVar("T")
 
@@ -120,6 +121,15 @@ def _state(stated: Stated, fact: UpFact) -> None:
                     assert key not in stated.readings, f"the gateway states {key} twice"
                     quality = QUALITY_MISSING if value is None else flagged.get(index, "")
                     stated.readings[key] = (value, quality)
+        case Profile():
+            captured_s, columns = captured(fact)
+            coded = {(item.row, item.column): item.quality for item in fact.exceptions}
+            for at, column in enumerate(fact.columns):
+                channel = ChannelKey(column.channel.obis, column.channel.scaler, column.channel.unit)
+                for index, instant_s in enumerate(captured_s):
+                    key = (fact.meter, meter_clock(fact.profile), instant_s * 1_000, channel)
+                    quality = coded.get((index, at), "")
+                    stated.readings[key] = (None if quality == QUALITY_MISSING else columns[at][index], quality)
         case Event():
             stated.events[fact.boot, fact.serial, value_digest(fact)] += 1
         case Receipt():
@@ -179,7 +189,7 @@ def _reading_differences(connection: sa.Connection, utility: str, gateway: str, 
     found: dict[ReadingKey, tuple[int | None, str]] = {}
     for meter in sorted({key[0] for key in stated.readings}):
         for reading in queries.readings(connection, utility, meter):
-            if reading.source.gateway != gateway:
+            if reading.source.gateway not in {gateway, ""}:
                 continue
             key = (meter, reading.source.boot, reading.tick_ms, reading.channel)
             if key in found:

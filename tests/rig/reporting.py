@@ -12,13 +12,14 @@ from wire.address import Address, Direction, Kind
 from wire.facts import ClockFact, TimeSource, UpFact
 from wire.keys import Purpose, SigningKey
 from wire.messages import facts_of, make_batch, seal_message
-from wire.readings import Channel, Readings, Row, to_block
+from wire.readings import CapturedRow, Channel, Profile, Readings, Row, to_block, to_profile
 from wire.signing import digest_of
 from wire.topics import Lane
 
 UTILITY = "demo"
 ENERGY = Channel(bytes((1, 0, 1, 8, 0, 255)), 0, 30)
 VOLTAGE = Channel(bytes((1, 0, 32, 7, 0, 255)), -1, 35)
+BLOCK_LOAD = bytes((1, 0, 99, 1, 0, 255))
 CHANNELS = (ENERGY, VOLTAGE)
 MINUTES_15_MS = 900_000
 
@@ -55,6 +56,18 @@ class Reporter:
     def readings(self, meter: str, values: dict[int, Sequence[int | None]]) -> Readings:
         """Return energy and voltage of a meter by tick."""
         return to_block(self.boot, CHANNELS, [Row(meter, tick_ms, list(row)) for tick_ms, row in values.items()])
+
+    def profile(self, meter: str, energies_wh: dict[int, int]) -> Profile:
+        """Return what a meter captured by itself: energy by the second of its clock."""
+        return to_profile(
+            [CapturedRow(captured_s, [energy_wh]) for captured_s, energy_wh in energies_wh.items()],
+            meter=meter,
+            serial=meter.upper(),
+            profile=BLOCK_LOAD,
+            channels=[ENERGY],
+            boot=self.boot,
+            tick_ms=1,
+        )
 
     def series(self, meter: str, *, count: int, first_tick_ms: int = 0, start_wh: int = 1_000) -> Readings:
         """Return a row every 15 minutes, energy rising by 10 Wh."""

@@ -59,6 +59,23 @@ def blocks(draw: st.DrawFn) -> readings.Readings:
     return readings.to_block(draw(id8), of, draw(rows_of(width=len(of))))
 
 
+@st.composite
+def profiles(draw: st.DrawFn) -> readings.Profile:
+    """Draw rows of a meter's profile as a gateway makes a fact of them."""
+    of = draw(st.lists(channels, min_size=1, max_size=5))
+    instants_s = draw(st.lists(st.integers(0, readings.CAPTURED_S_MAX), min_size=1, max_size=12, unique=True))
+    rows = [readings.CapturedRow(instant_s, draw(_row(len(of))).values) for instant_s in instants_s]
+    return readings.to_profile(
+        rows,
+        meter=draw(names),
+        serial=draw(st.text(max_size=32)),
+        profile=draw(obis),
+        channels=of,
+        boot=draw(id8),
+        tick_ms=draw(ticks_ms),
+    )
+
+
 clock_facts = st.builds(
     facts.ClockFact,
     boot=id8,
@@ -77,6 +94,17 @@ events = st.builds(
     detail=details,
 )
 read_values = st.builds(facts.ReadValue, obis, scalers, units, st.one_of(st.none(), values))
+meter_events = st.builds(
+    facts.MeterEvent,
+    meter=names,
+    log=obis,
+    captured_s=st.integers(0, readings.CAPTURED_S_MAX),
+    number=st.integers(0, 0xFFFF),
+    code=st.sampled_from(["", "3.26.0.85"]),
+    values=st.lists(read_values, max_size=4),
+    boot=id8,
+    tick_ms=ticks_ms,
+)
 receipts = st.builds(
     facts.Receipt,
     command=id16,
@@ -107,7 +135,9 @@ health_facts = st.builds(
     meter=meters_or_gateway,
     metrics=st.lists(metrics, min_size=1, max_size=6),
 )
-up_facts = st.one_of(blocks(), clock_facts, events, receipts, facts_held, entry_facts, health_facts)
+up_facts = st.one_of(
+    blocks(), profiles(), clock_facts, events, meter_events, receipts, facts_held, entry_facts, health_facts
+)
 
 prepaid_policies = st.builds(
     facts.PrepaidPolicy,

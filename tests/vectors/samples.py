@@ -14,6 +14,7 @@ from wire.facts import (
     Event,
     FactsHeld,
     Health,
+    MeterEvent,
     Metric,
     PrepaidPolicy,
     ReadValue,
@@ -45,7 +46,7 @@ from wire.messages import (
     Status,
     Welcome,
 )
-from wire.readings import QUALITY_SUSPECT, Channel, Readings, Row, to_block
+from wire.readings import QUALITY_SUSPECT, CapturedRow, Channel, Profile, Readings, Row, to_block, to_profile
 
 BOOT = bytes.fromhex("b007b007b007b007")
 STORE = bytes.fromhex("5704e00000000001")
@@ -95,6 +96,18 @@ def _profile() -> Readings:
     return to_block(BOOT, [ENERGY, POWER, VOLTAGE, CURRENT], rows)
 
 
+def _block_load() -> Profile:
+    """Return what a meter captured in a night: half hours, one of them flagged, one without a voltage."""
+    channels = [Channel(bytes.fromhex("01000c1b00ff"), -2, 35), Channel(bytes.fromhex("0100011d00ff"), 0, 30)]
+    rows = [CapturedRow(NOON_MS // 1_000 + 1_800 * index, [23_012 - 7 * index, 120 + index]) for index in range(12)]
+    rows[4] = CapturedRow(rows[4].captured_s, [None, 40])
+    rows[5] = CapturedRow(rows[5].captured_s + 12, [22_990, 0], [(1, "1.4.64")])
+    return to_profile(
+        rows, meter="m-1", serial="WP0000001", profile=bytes.fromhex("0100630100ff"), channels=channels, boot=BOOT,
+        tick_ms=8_000,
+    )  # fmt: skip
+
+
 def _snapshot() -> Readings:
     rows = [Row(f"m-{index:03}", 900_000 + 40 * index, [9_000 * index, -200 + index]) for index in range(40)]
     return to_block(BOOT, [ENERGY, POWER], rows)
@@ -104,6 +117,14 @@ CLOCK = ClockFact(boot=BOOT, tick_ms=1_500, utc_ms=NOON_MS, error_ms=120, source
 CLOCK_UNSURE = ClockFact(boot=BOOT, tick_ms=10, utc_ms=NOON_MS - 1_490, error_ms=0, source=TimeSource.SYSTEM)
 POWER_FAILED = Event(boot=BOOT, tick_ms=2_000, serial=1, meter="m-1", code="3.26.0.85", detail="")
 GATEWAY_EVENT = Event(boot=BOOT, tick_ms=2_000, serial=2, meter="", code="0.26.0.216", detail="Netz zurück")
+COVER_OPENED = MeterEvent(
+    meter="m-1", log=bytes.fromhex("0000636205ff"), captured_s=NOON_MS // 1_000 - 90, number=251, code="3.12.29.212",
+    values=[ReadValue(ENERGY.obis, 0, 30, 120_037)], boot=BOOT, tick_ms=2_500,
+)  # fmt: skip
+VENDOR_EVENT = MeterEvent(
+    meter="m-1", log=bytes.fromhex("0000636204ff"), captured_s=0, number=889, code="", values=[], boot=BOOT,
+    tick_ms=2_500,
+)  # fmt: skip
 EXECUTED = Receipt(
     command=id16(0xC1), meter="m-1", stage=Stage.EXECUTED, boot=BOOT, tick_ms=3_000, detail="", relay_closed=False,
     values=[], journal_index=2, journal_digest=digest(2),
@@ -202,6 +223,8 @@ def samples(deflate: Callable[[bytes], bytes]) -> dict[str, tuple[Kind, Message]
         "batch-bulk-entry": batch(9, [REGISTER_POINT], deflated=False),
         "batch-bulk-health": batch(10, [HEALTH, METER_HEALTH], deflated=False),
         "batch-bulk-mixed": batch(11, [CLOCK, _snapshot(), REGISTER_POINT, HEALTH, HELD], deflated=True),
+        "batch-bulk-captured": batch(12, [_block_load()], deflated=False),
+        "batch-urgent-meter-events": batch(13, [COVER_OPENED, VENDOR_EVENT], deflated=False),
         "ack": (Kind.ACK, Ack(epoch=1, position=71_001, committed=[digest(0xD1), digest(0xD2)], quarantined=[])),
         "ack-quarantined": (
             Kind.ACK,

@@ -16,9 +16,9 @@ from cloud.database import current_tx, insert, insert_new, upsert
 from cloud.headend.core.admission import AdmittedBatch, Refused
 from wire import codec
 from wire.errors import Reason
-from wire.facts import ClockFact, EntryFact, Event, FactsHeld, Health, Receipt, UpFact
+from wire.facts import ClockFact, EntryFact, Event, FactsHeld, Health, MeterEvent, Receipt, UpFact
 from wire.messages import Ack, Quarantined
-from wire.readings import Readings
+from wire.readings import Profile, Readings
 from wire.signing import digest_of
 
 
@@ -137,6 +137,7 @@ def _store_facts(
     connection: sa.Connection, utility: str, batches: Sequence[AdmittedBatch], held: dict[bytes, _Held], now_ms: int
 ) -> None:
     events: list[dict[str, Any]] = []
+    meter_events: list[dict[str, Any]] = []
     receipts: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
     healths: dict[tuple[str, str], dict[str, Any]] = {}
@@ -145,10 +146,12 @@ def _store_facts(
         origin = {"utility": utility, "gateway": batch.gateway}
         for fact in batch.facts:
             match fact:
-                case Readings() | ClockFact():
+                case Readings() | Profile() | ClockFact():
                     pass  # the meter data room follows them in the message
                 case Event():
                     events.append(origin | _event_row(fact) | {"message": message})
+                case MeterEvent():
+                    meter_events.append(origin | _meter_event_row(fact) | {"message": message})
                 case Receipt():
                     receipts.append(origin | _receipt_row(fact) | {"message": message})
                 case EntryFact():
@@ -159,6 +162,7 @@ def _store_facts(
                     row = {"meter": fact.meter, "received_at_ms": now_ms, "encoded": codec.encode(fact)}
                     healths[batch.gateway, fact.meter] = origin | row
     insert_new(connection, schema.event, events)
+    insert_new(connection, schema.meter_event, meter_events)
     insert_new(connection, schema.receipt, receipts)
     insert_new(connection, schema.entry, entries)
     upsert(connection, schema.health, list(healths.values()))
@@ -178,6 +182,20 @@ def _event_row(fact: Event) -> dict[str, Any]:
         "meter": fact.meter,
         "code": fact.code,
         "detail": fact.detail,
+    }
+
+
+def _meter_event_row(fact: MeterEvent) -> dict[str, Any]:
+    # When and by whom it was read is no part of what the meter says.
+    said = hashlib.sha256(codec.encode([fact.code, fact.values])).digest()[:16]
+    return {
+        "meter": fact.meter,
+        "log": fact.log,
+        "captured_s": fact.captured_s,
+        "number": fact.number,
+        "value_digest": said,
+        "code": fact.code,
+        "encoded": codec.encode(fact),
     }
 
 

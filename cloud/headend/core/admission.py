@@ -11,7 +11,7 @@ from wire.errors import MalformedError, Reason, WireError
 from wire.facts import UpFact
 from wire.keys import KeyRegistry
 from wire.messages import Batch, Hello, Request, facts_of, message_of, purpose_of
-from wire.readings import Readings, to_table
+from wire.readings import Profile, Readings, captured, to_table
 from wire.signing import Opened, open_sealed
 from wire.topics import Lane, TopicTree
 
@@ -100,8 +100,13 @@ def _content(opened: Opened, address: Address, sealed: bytes, lane: Lane) -> Adm
         case Batch() as batch:
             facts = facts_of(batch)
             for fact in facts:
-                if isinstance(fact, Readings):
-                    to_table(fact)
+                match fact:
+                    case Readings():
+                        to_table(fact)
+                    case Profile():
+                        captured(fact)
+                    case _:
+                        pass
             return AdmittedBatch(
                 utility=address.utility,
                 gateway=address.party,

@@ -34,7 +34,7 @@ class Known:
 
     def place(self, message: Followed, stated: Stated) -> Placement:
         """Return what becomes of the rows of one of the messages."""
-        boots = {block.boot for block in stated.blocks}
+        boots = {block.boot for block in stated.blocks if not block.by_meter}
         found = {boot: self.clocks.get(BootKey(message.utility, message.gateway, boot)) for boot in boots}
         return place(
             stated,

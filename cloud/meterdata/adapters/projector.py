@@ -20,6 +20,7 @@ from cloud.meterdata.adapters.clocks import DAYS_FOLLOWER, learn_clocks, record_
 from cloud.meterdata.adapters.days import DayKey, OpenDays
 from cloud.meterdata.adapters.placement import known_of
 from cloud.meterdata.adapters.rereads import Reread, next_reread, settle_reread
+from cloud.meterdata.core.meter_day import Source
 from cloud.meterdata.core.placing import PlacedRow, Placement, Stated, stated_in
 from cloud.meterdata.core.utc import day_of
 from wire.errors import WireError
@@ -155,9 +156,9 @@ def _move(connection: sa.Connection, reread: Reread) -> None:
     found = [known.place(message, stated) for message, stated in messages]
     days = OpenDays(connection, _touched(reread, found), moved=True)
     for (message, _), placement in zip(messages, found, strict=True):
-        _remove_refused(reread, days, placement)
+        _remove_refused(reread, days, message, placement)
         for placed in placement.placed:
-            if reread.covers(placed.row.source.boot, placed.row.tick_ms):
+            if reread.covers_row(placed.row.source, placed.row.tick_ms):
                 _move_row(reread, days, placed)
         refused = schema.quarantined_row
         connection.execute(
@@ -173,7 +174,7 @@ def _move(connection: sa.Connection, reread: Reread) -> None:
 def _move_row(reread: Reread, days: OpenDays, placed: PlacedRow) -> None:
     row = placed.row
     here = days[_key(reread.utility, placed)]
-    there = _key_before(reread, placed.meter, row.tick_ms)
+    there = _key_before(reread, placed.meter, row.source, row.tick_ms)
     if there is not None and there.day != day_of(placed.utc_ms):
         # The row as it lies there may hold more than this message says.
         taken = days[there].take(row.source, row.tick_ms)
@@ -181,12 +182,16 @@ def _move_row(reread: Reread, days: OpenDays, placed: PlacedRow) -> None:
     here.put(row)
 
 
-def _remove_refused(reread: Reread, days: OpenDays, placement: Placement) -> None:
+def _remove_refused(reread: Reread, days: OpenDays, message: Followed, placement: Placement) -> None:
     for refused in placement.refused:
-        if not reread.covers(refused.source.boot, refused.tick_ms):
+        if not reread.covers_row(refused.source, refused.tick_ms):
             continue
-        days[DayKey(reread.utility, refused.meter, day_of(refused.utc_ms))].take(refused.source, refused.tick_ms)
-        there = _key_before(reread, refused.meter, refused.tick_ms)
+        here = days[DayKey(reread.utility, refused.meter, day_of(refused.utc_ms))]
+        if refused.source.by_meter:
+            here.disown(refused.source, refused.tick_ms, message.id)
+            continue
+        here.take(refused.source, refused.tick_ms)
+        there = _key_before(reread, refused.meter, refused.source, refused.tick_ms)
         if there is not None:
             days[there].take(refused.source, refused.tick_ms)
 
@@ -194,12 +199,12 @@ def _remove_refused(reread: Reread, days: OpenDays, placement: Placement) -> Non
 def _touched(reread: Reread, found: Sequence[Placement]) -> set[DayKey]:
     keys: set[DayKey] = set()
     for placement in found:
-        rows = [(row.meter, row.utc_ms, row.row.source.boot, row.row.tick_ms) for row in placement.placed]
-        rows += [(row.meter, row.utc_ms, row.source.boot, row.tick_ms) for row in placement.refused]
-        for meter, utc_ms, boot, tick_ms in rows:
-            if reread.covers(boot, tick_ms):
+        rows = [(row.meter, row.utc_ms, row.row.source, row.row.tick_ms) for row in placement.placed]
+        rows += [(row.meter, row.utc_ms, row.source, row.tick_ms) for row in placement.refused]
+        for meter, utc_ms, source, tick_ms in rows:
+            if reread.covers_row(source, tick_ms):
                 keys.add(DayKey(reread.utility, meter, day_of(utc_ms)))
-                before = _key_before(reread, meter, tick_ms)
+                before = _key_before(reread, meter, source, tick_ms)
                 if before is not None:
                     keys.add(before)
     return keys
@@ -209,10 +214,9 @@ def _key(utility: str, placed: PlacedRow) -> DayKey:
     return DayKey(utility, placed.meter, day_of(placed.utc_ms))
 
 
-def _key_before(reread: Reread, meter: str, tick_ms: int) -> DayKey | None:
-    if reread.offset_before_ms is None:
-        return None
-    return DayKey(reread.utility, meter, day_of(tick_ms + reread.offset_before_ms))
+def _key_before(reread: Reread, meter: str, source: Source, tick_ms: int) -> DayKey | None:
+    offset_ms = reread.offset_before(source)
+    return None if offset_ms is None else DayKey(reread.utility, meter, day_of(tick_ms + offset_ms))
 
 
 def _record_refused(connection: sa.Connection, message: Followed, placement: Placement) -> None:

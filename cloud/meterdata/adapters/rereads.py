@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from cloud import schema
 from cloud.following import Followed, messages_by_id
+from cloud.meterdata.core.meter_day import Source
 
 
 class Reread(NamedTuple):
@@ -27,6 +28,14 @@ class Reread(NamedTuple):
     def covers(self, boot: bytes, tick_ms: int) -> bool:
         """Tell whether something stamped so lies in the span."""
         return boot == self.boot and self.tick_from_ms <= tick_ms < self.tick_until_ms
+
+    def covers_row(self, source: Source, tick_ms: int) -> bool:
+        """Tell whether a row of the piece's messages is to be placed anew; one that a meter stamped always may be."""
+        return source.by_meter or self.covers(source.boot, tick_ms)
+
+    def offset_before(self, source: Source) -> int | None:
+        """Return by which offset a row may have been placed before; None where it was not, or lies where it lay."""
+        return None if source.by_meter else self.offset_before_ms
 
 
 _OLDEST = (

@@ -9,7 +9,7 @@ gateway gone wild fills no disk; that, too, is independent of order. UTC is no p
 caller last derived it to be. How a day is written down is decided in `day_body`.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -32,10 +32,16 @@ class ChannelKey(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Whose ticks a row counts by."""
+    """Whose ticks a row counts by: a gateway in one boot, or a meter by its own clock, in UTC."""
 
     gateway: str
+    """Empty for a meter's own clock: who read it is no part of the fact."""
     boot: bytes
+    """For a meter's own clock what stands for it, by profile (`placing.meter_clock`)."""
+
+    @property
+    def by_meter(self) -> bool:
+        return not self.gateway
 
 
 class Fact(NamedTuple):
@@ -176,6 +182,19 @@ class Day:
             if key in self.odd:
                 taken.odd[key] = self.odd.pop(key)
         return taken
+
+    def disown(self, source: Source, tick_ms: int, message: int) -> None:
+        """Take back what one message stated; what others stated of the same row stays, as it was united with it."""
+        taken = self.take(source, tick_ms)
+        for row in taken.rows:
+            odd = taken.odd.get((row[SOURCE], row[TICK]))
+            others = {} if odd is None else {other: bits for other, bits in odd.messages.items() if other != message}
+            if odd is not None and others:
+                united = OddRow(odd.facts, others)
+                plain = self._as_plain(row, united)
+                insort(self.rows, plain)
+                if plain[SHAPE] == ODD_SHAPE:
+                    self.odd[plain[SOURCE], plain[TICK]] = united
 
     def put_day(self, other: "Day", *, offset_ms: int, estimated: bool) -> None:
         """Add the rows of another day, all at this place in time."""

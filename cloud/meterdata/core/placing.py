@@ -11,9 +11,11 @@ from typing import NamedTuple
 from cloud.meterdata.core.meter_day import VALID, ChannelKey, Row, Source
 from cloud.meterdata.core.utc import Anchor, Timeline, is_plausible
 from wire.errors import Reason
-from wire.facts import ClockFact, Event, Health, Receipt, UpFact
-from wire.readings import Readings, to_table
+from wire.facts import ClockFact, Event, Health, MeterEvent, Receipt, UpFact
+from wire.readings import Profile, Readings, captured, to_table
 
+_UTC = Timeline([Anchor(tick_ms=0, error_ms=0, utc_ms=0, synced=True)])
+"""The clock of ticks that are UTC already."""
 IMPLAUSIBLE_TIME = "implausible-time"
 """Why a row is refused whose UTC would lie outside the years this system can have seen."""
 
@@ -23,6 +25,7 @@ class BlockRow(NamedTuple):
 
     meter: str
     tick_ms: int
+    """By the clock of the block."""
     values: tuple[int, ...]
     qualities: tuple[str, ...]
 
@@ -31,12 +34,20 @@ class Block(NamedTuple):
     """Rows of the same channels."""
 
     boot: bytes
+    """Of the gateway that stamped them; for what meters stamped by themselves, `meter_clock` of the profile."""
     channels: tuple[ChannelKey, ...]
     """Ascending, each once."""
     rows: list[BlockRow]
+    by_meter: bool = False
+    """Meters stamped the rows: ticks are UTC, and who reported them is no part of the fact."""
 
 
-Stamped = Event | Receipt | Health
+Stamped = Event | MeterEvent | Receipt | Health
+
+
+def meter_clock(profile: bytes) -> bytes:
+    """Return what stands for a boot where meters stamped the rows of a profile."""
+    return bytes(2) + profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,8 @@ class Stated:
     blocks: list[Block]
     stamped: list[Stamped]
     """Events, receipts, health: what else carries a tick."""
+    profiles_read: list[tuple[bytes, int]] = field(default_factory=list)
+    """Boot and tick at which profiles had been read."""
 
     def spans(self) -> dict[bytes, tuple[int, int]]:
         """Return for each boot the least and the greatest tick that anything is stamped with."""
@@ -63,9 +76,10 @@ class Stated:
 
     def _ticks(self) -> Iterable[tuple[bytes, list[int]]]:
         for block in self.blocks:
-            yield block.boot, [row.tick_ms for row in block.rows]
-        for fact in self.stamped:
-            yield fact.boot, [fact.tick_ms]
+            if not block.by_meter:
+                yield block.boot, [row.tick_ms for row in block.rows]
+        for boot, tick_ms in (*((fact.boot, fact.tick_ms) for fact in self.stamped), *self.profiles_read):
+            yield boot, [tick_ms]
 
 
 class Tenure(NamedTuple):
@@ -113,17 +127,21 @@ def stated_in(facts: Iterable[UpFact]) -> Stated:
     anchors: dict[bytes, list[Anchor]] = {}
     blocks: list[Block] = []
     stamped: list[Stamped] = []
+    profiles_read: list[tuple[bytes, int]] = []
     for fact in facts:
         match fact:
             case ClockFact():
                 anchors.setdefault(fact.boot, []).append(Anchor.of(fact))
             case Readings():
                 blocks.extend(_blocks_of(fact))
-            case Event() | Receipt() | Health():
+            case Profile():
+                blocks.extend(_blocks_of_profile(fact))
+                profiles_read.append((fact.boot, fact.tick_ms))
+            case Event() | MeterEvent() | Receipt() | Health():
                 stamped.append(fact)
             case _:
                 pass
-    return Stated(anchors, blocks, stamped)
+    return Stated(anchors, blocks, stamped, profiles_read)
 
 
 def place(
@@ -146,15 +164,15 @@ def place(
     placement = Placement()
     nowhere = Timeline()
     for block in stated.blocks:
-        timeline = timelines.get(block.boot, nowhere)
-        source = Source(gateway, block.boot)
+        timeline = _UTC if block.by_meter else timelines.get(block.boot, nowhere)
+        source = Source("" if block.by_meter else gateway, block.boot)
         for row in block.rows:
             moment = timeline.at(row.tick_ms)
             if moment is None:
                 placement.waiting.add(block.boot)
                 continue
             utc_ms = row.tick_ms + moment.offset_ms
-            reason = _objection(tenures.get(row.meter, ()), gateway=gateway, utc_ms=utc_ms)
+            reason = _objection(tenures.get(row.meter, ()), gateway=gateway, utc_ms=utc_ms, from_history=block.by_meter)
             if reason is not None:
                 placement.refused.append(RefusedRow(row.meter, utc_ms, source, row.tick_ms, reason))
                 continue
@@ -163,25 +181,42 @@ def place(
     return placement
 
 
-def _objection(tenures: Sequence[Tenure], *, gateway: str, utc_ms: int) -> str | None:
+def _objection(tenures: Sequence[Tenure], *, gateway: str, utc_ms: int, from_history: bool) -> str | None:
+    """Say why a row does not count; what a meter recorded may be read by a gateway that was given it later."""
     if not is_plausible(utc_ms):
         return IMPLAUSIBLE_TIME
     for tenure in tenures:
+        begun = from_history or tenure.from_ms <= utc_ms
         ended = tenure.until_ms is not None and utc_ms >= tenure.until_ms
-        if tenure.gateway == gateway and tenure.from_ms <= utc_ms and not ended:
+        if tenure.gateway == gateway and begun and not ended:
             return None
     return str(Reason.NOT_ASSIGNED)
 
 
 def _blocks_of(block: Readings) -> Iterable[Block]:
-    """Return a block with its channels in order; as several where it holds a channel more than once."""
     table = to_table(block)
+    meters = [block.meters[index] for index in table.meter_index]
+    for channels, rows in _layered(block, zip(meters, table.ticks_ms, strict=True), table.columns):
+        yield Block(block.boot, channels, rows)
+
+
+def _blocks_of_profile(profile: Profile) -> Iterable[Block]:
+    captured_s, columns = captured(profile)
+    stamps = ((profile.meter, instant_s * 1_000) for instant_s in captured_s)
+    for channels, rows in _layered(profile, stamps, columns):
+        yield Block(meter_clock(profile.profile), channels, rows, by_meter=True)
+
+
+def _layered(
+    block: Readings | Profile, stamps: Iterable[tuple[str, int]], columns: Sequence[Sequence[int]]
+) -> Iterable[tuple[tuple[ChannelKey, ...], list[BlockRow]]]:
+    """Return channels in order with their rows; several times where a block holds a channel more than once."""
     codes = {(item.row, item.column): item.quality for item in block.exceptions}
     flagged = {row for row, _ in codes}
-    meters = [block.meters[index] for index in table.meter_index]
-    for order in _layers([ChannelKey(*_parts(block, at)) for at in range(len(block.columns))]):
+    stamped = list(stamps)
+    for order in _layers([ChannelKey(*_parts(block, at)) for at in range(len(columns))]):
         plain = (VALID,) * len(order)
-        values = zip(*(table.columns[at] for _, at in order), strict=True)
+        values = zip(*(columns[at] for _, at in order), strict=True)
         rows = [
             BlockRow(
                 meter,
@@ -189,12 +224,12 @@ def _blocks_of(block: Readings) -> Iterable[Block]:
                 row_values,
                 tuple(codes.get((index, at), VALID) for _, at in order) if index in flagged else plain,
             )
-            for index, (meter, tick_ms, row_values) in enumerate(zip(meters, table.ticks_ms, values, strict=True))
+            for index, ((meter, tick_ms), row_values) in enumerate(zip(stamped, values, strict=True))
         ]
-        yield Block(block.boot, tuple(channel for channel, _ in order), rows)
+        yield tuple(channel for channel, _ in order), rows
 
 
-def _parts(block: Readings, at: int) -> tuple[bytes, int, int]:
+def _parts(block: Readings | Profile, at: int) -> tuple[bytes, int, int]:
     channel = block.columns[at].channel
     return channel.obis, channel.scaler, channel.unit
 

@@ -1,4 +1,4 @@
-"""Tables of the first release."""
+"""tables of the first release."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -258,6 +258,28 @@ def upgrade() -> None:
         comment="meter data: one compressed row a meter and day, made from messages",
     )
     op.create_table(
+        "meter_event",
+        sa.Column("utility", sa.String(length=32), nullable=False),
+        sa.Column("meter", sa.String(length=32), nullable=False),
+        sa.Column("log", sa.LargeBinary(length=6), nullable=False, comment="logical name of the event log"),
+        sa.Column("captured_s", sa.BigInteger(), nullable=False, comment="by the meter's clock"),
+        sa.Column("number", sa.Integer(), nullable=False, comment="the meter's event code"),
+        sa.Column(
+            "value_digest", sa.LargeBinary(length=16), nullable=False, comment="two values under one key are both kept"
+        ),
+        sa.Column("gateway", sa.String(length=32), nullable=False, comment="that reported it first"),
+        sa.Column("code", sa.String(length=20), nullable=False),
+        sa.Column("encoded", sa.LargeBinary(), nullable=False),
+        sa.Column("message", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "utility", "meter", "log", "captured_s", "number", "value_digest", name=op.f("pk_meter_event")
+        ),
+        comment="head-end: entries of meters' own event logs",
+    )
+    with op.batch_alter_table("meter_event", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_meter_event_utility_message"), ["utility", "message"], unique=False)
+
+    op.create_table(
         "posting",
         sa.Column("utility", sa.String(length=32), nullable=False),
         sa.Column(
@@ -396,6 +418,10 @@ def downgrade() -> None:
     op.drop_table("receipt")
     op.drop_table("quarantined_row")
     op.drop_table("posting")
+    with op.batch_alter_table("meter_event", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_meter_event_utility_message"))
+
+    op.drop_table("meter_event")
     op.drop_table("meter_day")
     with op.batch_alter_table("message", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_message_tx_id"))

@@ -26,6 +26,7 @@ from cloud.meterdata.core.utc import is_plausible
 from cloud.monitoring.core.lines import in_batches, reading_lines, stamped_line
 from cloud.monitoring.ports import LineWriter, RefusedLinesError
 from wire.errors import WireError
+from wire.facts import MeterEvent
 
 MESSAGES_PER_STEP_MAX = 32
 LINES_PER_WRITE_MAX = 5_000
@@ -96,8 +97,8 @@ def lines_of(taken: Taken, messages: Read, known: Known) -> list[str]:
         reread = None if message.id in new else taken.reread
         rows = known.place(message, stated).placed
         if reread is not None:
-            rows = [item for item in rows if reread.covers(item.row.source.boot, item.row.tick_ms)]
-        lines += reading_lines(message.utility, rows)
+            rows = [item for item in rows if reread.covers_row(item.row.source, item.row.tick_ms)]
+        lines += reading_lines(message.utility, message.gateway, rows)
         lines += (
             stamped_line(message.utility, message.gateway, fact, utc_ms=utc_ms)
             for fact in stated.stamped
@@ -203,6 +204,8 @@ class Feeder:
 
 
 def _utc_of(message: Followed, fact: Stamped, known: Known) -> int | None:
+    if isinstance(fact, MeterEvent) and is_plausible(fact.captured_s * 1_000):
+        return fact.captured_s * 1_000
     timeline = known.clocks.get(BootKey(message.utility, message.gateway, fact.boot))
     moment = None if timeline is None else timeline.at(fact.tick_ms)
     if moment is None or not is_plausible(fact.tick_ms + moment.offset_ms):

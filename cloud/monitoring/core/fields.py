@@ -11,7 +11,7 @@ from cloud.meterdata.core.meter_day import ChannelKey
 
 _UNIT_NAMES = {27: "w", 28: "va", 29: "var", 30: "wh", 31: "vah", 32: "varh", 33: "a", 35: "v", 44: "hz", 255: ""}
 """DLMS unit codes (IEC 62056-6-2 table 4)."""
-_INSTANT, _TOTAL = 7, 8
+_MAXIMUM, _INSTANT, _TOTAL, _AVERAGE, _INTERVAL = 6, 7, 8, 27, 29
 _QUANTITIES = {
     (1, _INSTANT): ("active_power", 27),
     (2, _INSTANT): ("active_power_export", 27),
@@ -33,6 +33,14 @@ _QUANTITIES = {
     (10, _TOTAL): ("apparent_energy_export", 31),
     (15, _TOTAL): ("active_energy_absolute", 30),
     (16, _TOTAL): ("active_energy_net", 30),
+    (1, _INTERVAL): ("active_energy_import_interval", 30),
+    (2, _INTERVAL): ("active_energy_export_interval", 30),
+    (9, _INTERVAL): ("apparent_energy_import_interval", 31),
+    (10, _INTERVAL): ("apparent_energy_export_interval", 31),
+    (11, _AVERAGE): ("current_average", 33),
+    (12, _AVERAGE): ("voltage_average", 35),
+    (1, _MAXIMUM): ("active_power_maximum", 27),
+    (9, _MAXIMUM): ("apparent_power_maximum", 28),
 }
 """Name and unit by value groups C and D of an electricity object (IEC 62056-6-1 tables 13 and 14), all phases."""
 _NEUTRAL_CURRENT = 91

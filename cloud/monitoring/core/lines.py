@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from cloud.meterdata.core.meter_day import VALID, ChannelKey
 from cloud.meterdata.core.placing import PlacedRow, Stamped
 from cloud.monitoring.core.fields import field_name, scaled
-from wire.facts import Event, Health, Receipt
+from wire.facts import Event, Health, MeterEvent, Receipt
 from wire.readings import QUALITY_MISSING
 
 PRECISION = "ms"
 
 
-def reading_lines(utility: str, rows: Iterable[PlacedRow]) -> Iterator[str]:
-    """Return a line for each row that has anything to show."""
+def reading_lines(utility: str, gateway: str, rows: Iterable[PlacedRow]) -> Iterator[str]:
+    """Return a line for each row of a gateway's message that has anything to show."""
     channels: tuple[ChannelKey, ...] = ()
     names: list[tuple[str, int]] = []
     for meter, utc_ms, row in rows:
@@ -33,7 +33,7 @@ def reading_lines(utility: str, rows: Iterable[PlacedRow]) -> Iterator[str]:
         if flagged:
             fields.append(f"flagged={float(flagged)!r}")
         if fields:
-            yield f"reading,utility={utility},gateway={row.source.gateway},meter={meter} {','.join(fields)} {utc_ms}"
+            yield f"reading,utility={utility},gateway={gateway},meter={meter} {','.join(fields)} {utc_ms}"
 
 
 def stamped_line(utility: str, gateway: str, fact: Stamped, *, utc_ms: int) -> str:
@@ -46,6 +46,9 @@ def stamped_line(utility: str, gateway: str, fact: Stamped, *, utc_ms: int) -> s
             return f"{name},{tags} {fields} {utc_ms}"
         case Event():
             return f"event,{tags},code={fact.code} count=1.0,detail={_quoted(fact.detail)} {utc_ms}"
+        case MeterEvent():
+            fields = f"count=1.0,number={float(fact.number)!r}"
+            return f"meter_event,{tags},code={fact.code or 'unknown'} {fields} {utc_ms}"
         case Receipt():
             relay = "" if fact.relay_closed is None else f",relay_closed={float(fact.relay_closed)!r}"
             fields = f'count=1.0,command="{fact.command.hex()}",detail={_quoted(fact.detail)}{relay}'

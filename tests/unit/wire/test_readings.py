@@ -10,13 +10,18 @@ from wire import codec, limits
 from wire.errors import LimitExceededError, MalformedError
 from wire.facts import UpFact
 from wire.readings import (
+    CAPTURED_S_MAX,
     QUALITY_MISSING,
+    CapturedRow,
     Channel,
     Column,
     Exceptional,
+    Profile,
     Readings,
     Row,
+    captured,
     to_block,
+    to_profile,
     to_rows,
     to_table,
 )
@@ -109,3 +114,38 @@ def test_table_has_the_columns_summed_up() -> None:
     assert table.meter_index == [0, 1, 1]
     assert table.ticks_ms == [5, 5, 9]
     assert table.columns == [[1, 2, 3]]
+
+
+def _captured(**changes: object) -> Profile:
+    rows = [CapturedRow(1_800, [5, None]), CapturedRow(900, [3, 7], [(1, "1.4.64")])]
+    fields = msgspec.structs.asdict(
+        to_profile(
+            rows, meter="m-1", serial="S1", profile=bytes([1, 0, 99, 1, 0, 255]), channels=[CHANNEL, CHANNEL],
+            boot=bytes(8), tick_ms=1,
+        )
+    )  # fmt: skip
+    return Profile(**(fields | changes))
+
+
+def test_captured_rows_come_back_in_the_order_of_time_with_what_is_missing_named() -> None:
+    profile = _captured()
+
+    assert captured(profile) == ([900, 1_800], [[3, 5], [7, 7]])
+    assert profile.exceptions == [Exceptional(1, 1, QUALITY_MISSING), Exceptional(0, 1, "1.4.64")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"captured_deltas": [900, 0]},
+        {"captured_deltas": [900, -1]},
+        {"captured_deltas": [-1, 901]},
+        {"captured_deltas": [900, CAPTURED_S_MAX]},
+        {"captured_deltas": [900]},
+        {"columns": [Column(CHANNEL, [limits.VALUE_MAX, 1])], "exceptions": []},
+        {"exceptions": [Exceptional(2, 0, QUALITY_MISSING)]},
+    ],
+)
+def test_a_profile_that_does_not_add_up_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(MalformedError):
+        captured(_captured(**change))

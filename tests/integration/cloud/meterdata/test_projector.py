@@ -232,6 +232,27 @@ async def test_an_assignment_entered_late_lets_the_rows_in_and_a_withdrawn_one_t
     assert await database.transact(lambda connection: queries.latest_values(connection, UTILITY, "m1")) == []
 
 
+async def test_what_a_meter_captured_is_one_fact_whoever_reads_it_and_follows_its_assignment(
+    database: Database,
+) -> None:
+    one, other = Reporter("gw1"), Reporter("gw2")
+    midnight_s = MIDNIGHT // 1_000
+    await allow(database, m1="gw1", m2="gw1")
+    await commit(database, one.batch(one.profile("m1", {midnight_s: 5, midnight_s + 900: 7})))
+    await project_everything(database)
+    await allow(database, m1="gw2")
+    await commit(database, other.batch(other.profile("m1", {midnight_s + 900: 7, midnight_s + 1_800: 9})))
+    await project_everything(database)
+
+    day = await database.transact(lambda connection: queries.day_profile(connection, UTILITY, "m1", 20_000))
+    assert [(reading.utc_ms - MIDNIGHT, reading.value) for reading in day] == [(0, 5), (900_000, 7), (1_800_000, 9)]
+    assert [len(reading.messages) for reading in day] == [1, 2, 1]
+
+    await database.transact(lambda connection: reread_gateway(connection, utility=UTILITY, gateway="gw1"))
+    await project_everything(database)
+    assert await counts(database) == {"m1": Counts(values=2)}
+
+
 async def test_two_values_under_one_key_are_flagged_and_lead_to_both_signed_messages(database: Database) -> None:
     gateway = Reporter("gw1")
     await allow(database, m1="gw1")

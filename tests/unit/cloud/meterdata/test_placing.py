@@ -1,18 +1,20 @@
 import pytest
 
-from cloud.meterdata.core.meter_day import ChannelKey
-from cloud.meterdata.core.placing import IMPLAUSIBLE_TIME, Placement, Tenure, place, stated_in
+from cloud.meterdata.core.meter_day import ChannelKey, Source
+from cloud.meterdata.core.placing import IMPLAUSIBLE_TIME, Placement, Tenure, meter_clock, place, stated_in
 from cloud.meterdata.core.utc import Anchor, Timeline
 from tests.rig.reporting import CHANNELS, ENERGY, Reporter
 from wire.errors import MalformedError
-from wire.readings import QUALITY_MISSING, Channel, Readings, Row, to_block
+from wire.readings import QUALITY_MISSING, CapturedRow, Channel, Profile, Readings, Row, to_block, to_profile
 
 UTC = 1_750_000_000_000
 GATEWAY = Reporter("gw-1")
 TIMELINES = {GATEWAY.boot: Timeline([Anchor(0, 10, UTC, synced=True)])}
 
 
-def placed(block: Readings, tenures: list[Tenure], timelines: dict[bytes, Timeline] | None = None) -> Placement:
+def placed(
+    block: Readings | Profile, tenures: list[Tenure], timelines: dict[bytes, Timeline] | None = None
+) -> Placement:
     return place(
         stated_in([block]),
         gateway="gw-1",
@@ -96,3 +98,35 @@ def test_a_block_that_is_none_is_refused_whole() -> None:
     )
     with pytest.raises(MalformedError):
         stated_in([broken])
+
+
+BLOCK_LOAD = bytes([1, 0, 99, 1, 0, 255])
+
+
+def captured(*instants_s: int) -> Profile:
+    rows = [CapturedRow(instant_s, [1]) for instant_s in instants_s]
+    energy = Channel(bytes([1, 0, 1, 29, 0, 255]), 0, 30)
+    return to_profile(
+        rows, meter="m-1", serial="S1", profile=BLOCK_LOAD, channels=[energy], boot=GATEWAY.boot, tick_ms=9
+    )
+
+
+def test_what_a_meter_stamped_lies_at_its_instant_and_belongs_to_no_gateway_or_boot() -> None:
+    found = placed(captured(UTC // 1_000), [Tenure(0, None, "gw-1")], timelines={})
+
+    (item,) = found.placed
+    assert item.utc_ms == UTC
+    assert item.row.source == Source("", meter_clock(BLOCK_LOAD))
+    assert found.waiting == set()
+
+
+def test_a_gateway_may_report_what_its_meter_captured_before_it_came_and_not_what_after_it_left() -> None:
+    tenures = [Tenure(UTC, UTC + 5_000, "gw-1"), Tenure(UTC + 5_000, None, "gw-2")]
+    found = placed(captured(UTC // 1_000 - 900, UTC // 1_000 + 4, UTC // 1_000 + 5), tenures)
+
+    assert [item.utc_ms for item in found.placed] == [UTC - 900_000, UTC + 4_000]
+    assert [item.reason for item in found.refused] == ["not-assigned"]
+
+
+def test_a_meter_whose_clock_was_never_set_is_refused_for_its_time() -> None:
+    assert [item.reason for item in placed(captured(0), [Tenure(0, None, "gw-1")]).refused] == [IMPLAUSIBLE_TIME]

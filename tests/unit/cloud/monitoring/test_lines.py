@@ -25,18 +25,18 @@ def placed(values: tuple[int, int], qualities: tuple[str, str] = ("", "")) -> Pl
 
 
 def test_a_row_is_one_line_of_floats_in_milliseconds() -> None:
-    assert list(reading_lines("demo", [placed((1_000, 2_301))])) == [
+    assert list(reading_lines("demo", "gw-1", [placed((1_000, 2_301))])) == [
         f"reading,utility=demo,gateway=gw-1,meter=m-1 active_energy_import_wh=1000.0,voltage_l1_v=230.1 {UTC}"
     ]
 
 
 def test_a_suspect_value_is_counted_and_not_drawn() -> None:
-    (line,) = reading_lines("demo", [placed((1_000, 9_999), ("", QUALITY_SUSPECT))])
+    (line,) = reading_lines("demo", "gw-1", [placed((1_000, 9_999), ("", QUALITY_SUSPECT))])
     assert line.split(" ")[1] == "active_energy_import_wh=1000.0,flagged=1.0"
 
 
 def test_a_row_of_which_all_is_missing_is_no_line() -> None:
-    assert list(reading_lines("demo", [placed((0, 0), (QUALITY_MISSING, QUALITY_MISSING))])) == []
+    assert list(reading_lines("demo", "gw-1", [placed((0, 0), (QUALITY_MISSING, QUALITY_MISSING))])) == []
 
 
 def test_health_of_the_gateway_and_of_a_meter_are_told_apart() -> None:
