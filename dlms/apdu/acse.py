@@ -1,7 +1,11 @@
 """Opening and releasing an association: AARQ, AARE, RLRQ and RLRE (ACSE in BER, Green Book 9.4)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
+
+FOREIGN: Final = 0xFF
+"""Stands for a context or mechanism name that is missing or none of DLMS, so that a server can refuse it in words."""
 
 
 class ApplicationContext(IntEnum):
@@ -40,6 +44,7 @@ class Aarq:
     calling_title: bytes = b""
     """System title, 8 bytes."""
     calling_invocation: int | None = None
+    """Calling-AE-invocation-id: which user of the client this is (Green Book 9.4.2)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -66,7 +71,7 @@ class Rlrq:
     """A client releases the association."""
 
     reason: int | None = 0
-    user_information: bytes = b""
+    user_information: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +80,6 @@ class Rlre:
 
     reason: int | None = 0
     user_information: bytes = b""
+
+
+Acse = Aarq | Aare | Rlrq | Rlre

@@ -1,11 +1,11 @@
-"""The xDLMS services with logical name referencing, as values: GET, SET, ACTION with all their block forms, notifications.
+"""The xDLMS services with logical name referencing, as values: GET, SET, ACTION in all block forms, notifications.
 
 What the bytes look like is `dlms.apdu.codec`'s business; which of them may follow which, that of the two sides.
 `Data` travels here as its A-XDR bytes, uninterpreted. The invoke-id-and-priority byte is kept whole: bit 7 priority,
 bit 6 confirmed, bits 0-3 the id (Green Book 9.5).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +364,7 @@ class InitiateRequest:
     """24 bits, `dlms.apdu.conformance.Conformance`."""
     pdu_bytes_max: int
     """Of what the client can receive; 0 for no limit."""
-    dedicated_key: bytes | None = None
+    dedicated_key: bytes | None = field(default=None, repr=False)
     response_allowed: bool = True
     quality_of_service: int | None = None
     version: int = 6

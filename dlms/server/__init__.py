@@ -1,1 +1,1 @@
-"""The server side of an association."""
+"""The server's side of DLMS/COSEM: associations, services and notifications of a logical device."""
