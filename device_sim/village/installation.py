@@ -247,7 +247,7 @@ def _cloud_text(plan: Plan) -> str:
         f"utility = {_quoted(UTILITY)}\n"
         f"database = {_quoted(database)}\n"
         'keys_folder = "keys-cloud"\n'
-        'rooms = ["headend", "commands", "meterdata"]\n'
+        'rooms = ["headend", "commands", "prepaid", "meterdata"]\n'
         f"clock = {_quoted(plan.clock_text)}\n"
         "\n[broker]\n"
         f"run = {_quoted(plan.broker)}\n"

@@ -10,6 +10,9 @@ It speaks, and gives the turn away with the poll bit; the station answers, and g
   begins only when every answer of the one before has come or is too late to come; and if one is missing, or an SNRM was
   repeated, the station has to answer an RR in the new session before anything is asked of it.
 
+Like HDLC itself this rests on lines that forget: no frame may be under way for as long as its sender tries, and where
+frames can overtake each other, none by eight others or into the next session. Serial lines and TCP are like that.
+
 One object serves one station for as long as the stream lives. When to connect again is left to its owner.
 """
 
@@ -101,7 +104,6 @@ class HdlcClient:
         self._sent_at_ms = 0
         self._answer_by_ms = 0
         self._repeats_count = 0
-        self._is_enquiring = False
         self._is_hasty = False
         self._asked_again_at: int | None = None
         self._parameters = DEFAULTS
@@ -207,7 +209,6 @@ class HdlcClient:
             case _State.ASKING if self._outgoing.outstanding_count == 1:
                 return self._send_window(now_ms)
             case _:
-                self._is_enquiring = self._outgoing.outstanding_count > 1
                 self._is_hasty = False
                 return self._receive_ready(now_ms)
 
@@ -237,7 +238,6 @@ class HdlcClient:
 
     def _send_window(self, now_ms: int) -> tuple[LinkEvent, ...]:
         self._state = _State.ASKING
-        self._is_enquiring = False
         return self._transmit(self._outgoing.window_frames(self._addresses, self._incoming.number), now_ms)
 
     def _poll(self, now_ms: int) -> tuple[LinkEvent, ...]:
@@ -323,7 +323,7 @@ class HdlcClient:
             self._progress()
             self._wait(now_ms, self._settings.poll_delay_ms)
             return ()
-        if acknowledged or self._is_enquiring:
+        if acknowledged:
             return self._send_window(now_ms)
         # Of several frames the first was lost, or this is an old response once more. Going back at once is right in the
         # first case; in the second it doubles a frame, whose second response must then not double the next.
@@ -376,7 +376,7 @@ class HdlcClient:
         self._strays_until_ms = max(self._strays_until_ms or late_ms, late_ms, now_ms)
 
     def _fail(self, error: LinkError, now_ms: int) -> tuple[LinkEvent, ...]:
-        if not isinstance(error, LinkRefusedError | FrameRejectedError):
-            self._abandon(now_ms)
+        # Even a DM may be an old one: the answer to what was asked last can still come behind it.
+        self._abandon(now_ms)
         self._reset_session()
         return (Failed(error),)

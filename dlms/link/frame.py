@@ -97,7 +97,7 @@ class FrameReader:
     comes byte by byte costs no more than its bytes.
     """
 
-    __slots__ = ("_held", "_held_bytes", "_needed_bytes", "frames_bad_count", "is_mid_frame")
+    __slots__ = ("_addresses", "_held", "_held_bytes", "_needed_bytes", "frames_bad_count", "is_mid_frame")
 
     def __init__(self) -> None:
         self.frames_bad_count = 0
@@ -107,6 +107,8 @@ class FrameReader:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._needed_bytes = FRAME_BYTES_MIN
+        self._addresses = (b"", b"", b"")
+        """Destination and source of the last frame, together and apart: mostly they are those of the next one, too."""
 
     def reset(self) -> None:
         """Forget the beginning of a frame whose rest will not come."""
@@ -120,6 +122,9 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes and return the frames that they complete."""
+        if self._held_bytes == 1 and data.startswith(FLAG):
+            # What is held was the end of the frame before, and no beginning.
+            self._hold(b"", FRAME_BYTES_MIN)
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes < self._needed_bytes:
@@ -129,6 +134,9 @@ class FrameReader:
         frames: list[Frame] = []
         start = stream.find(FLAG)
         while start >= 0:
+            if len(stream) - start < FRAME_BYTES_MIN:
+                self._hold(stream[start:], FRAME_BYTES_MIN)
+                break
             after = self._take(stream, start, frames)
             if after == start:
                 break
@@ -137,14 +145,16 @@ class FrameReader:
 
     def _take(self, stream: bytes, start: int, frames: list[Frame]) -> int:
         """Look at what follows the flag at `start`; return where to go on, or `start` if bytes are missing."""
-        if len(stream) - start < FRAME_BYTES_MIN:
-            self._hold(stream[start:], FRAME_BYTES_MIN)
-            return start
         if stream[start + 1] & 0xF0 != _FORMAT_TYPE_3:
             return start + 1
         length = (stream[start + 1] & 0x07) << 8 | stream[start + 2]
-        source_at = _address_end(stream, start + 3)
-        control_at = _address_end(stream, source_at) if source_at > 0 else source_at
+        together, destination, source = self._addresses
+        if together and stream.startswith(together, start + 3):
+            control_at = start + 3 + len(together)
+        else:
+            source_at = _address_end(stream, start + 3)
+            control_at = _address_end(stream, source_at) if source_at > 0 else source_at
+            destination, source = stream[start + 3 : source_at], stream[source_at:control_at]
         info_at = control_at + 3
         if control_at < 0 or info_at > len(stream):
             self._hold(stream[start:], len(stream) - start + 1)
@@ -163,8 +173,9 @@ class FrameReader:
         if tail_bytes and not fcs.is_intact(stream[info_at:end], fcs.GOOD):
             self.frames_bad_count += 1
             return end
-        destination, source = stream[start + 3 : source_at], stream[source_at:control_at]
         info = stream[info_at : end - 2] if tail_bytes else b""
+        if destination is not self._addresses[1]:
+            self._addresses = (destination + source, destination, source)
         frames.append(Frame(destination, source, stream[control_at], info, bool(stream[start + 1] & _SEGMENTED)))
         return end
 

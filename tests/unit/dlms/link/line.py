@@ -209,6 +209,9 @@ class World:
             self.step()
 
     def connect(self, station: StationAddress) -> ClientEnd:
+        if not self.noise.is_ordered:
+            # Where frames overtake each other, none may be overtaken by a whole session.
+            self.run_for(2 * (self.noise.late_ms_max + LATENCY_MS + 5))
         self.ends[station].clear()
         self.tell(station, self.clients[station].connect(now_ms=self.now_ms))
         return self.until_end(station)

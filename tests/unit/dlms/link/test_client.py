@@ -232,6 +232,34 @@ def test_an_answer_that_does_not_acknowledge_the_whole_request_is_none() -> None
     client.send(bytes(300), now_ms=20)
     for received in range(8):
         assert client.receive(answer(0, received, b"too early"), now_ms=30) == ()
+    client = connected()
+    client.send(b"\xc0", now_ms=20)
+    for received in (0, 2, 3, 4, 5, 6, 7):
+        assert client.receive(answer(0, received, b"not for this"), now_ms=30) == ()
+    assert client.receive(answer(0, 1, b"\xc4"), now_ms=40) == (Received(b"\xc4"),)
+
+
+def test_a_dm_left_over_does_not_let_an_old_answer_in() -> None:
+    """The DM belonged to the DISC before; the station got the request and answers it in the next session."""
+    client = connected()
+    client.send(b"\xc0first", now_ms=20)
+    assert isinstance(failure(client.receive(from_station(DM), now_ms=30)), LinkRefusedError)
+    assert client.connect(now_ms=40) == ()
+    assert client.receive(answer(0, 1, b"first answer"), now_ms=50) == ()
+    assert controls(expire(client)) == [SNRM]
+    assert controls(client.receive(from_station(UA), now_ms=1_040)) == [ready(0)]
+    assert client.receive(answer(0, 1, b"first answer"), now_ms=1_041) == ()
+    assert client.receive(from_station(ready(0)), now_ms=1_050) == (Connected(DEFAULTS),)
+
+
+def test_a_request_that_was_answered_twice_keeps_the_next_connection_waiting() -> None:
+    client = connected()
+    client.send(b"\xc0", now_ms=20)
+    expire(client)
+    assert client.receive(answer(0, 1, b"\xc4"), now_ms=1_100) == (Received(b"\xc4"),)
+    assert client.connect(now_ms=1_200) == ()
+    assert client.next_deadline_ms() == 2_020
+    assert controls(expire(client)) == [SNRM]
 
 
 def test_a_connection_given_up_is_quiet_until_its_answers_are_too_late() -> None:
@@ -308,6 +336,21 @@ def test_a_station_that_responds_without_an_answer_is_asked_again_until_time_is_
     assert now_ms == 5_000
 
 
+def test_time_for_the_answer_is_counted_from_the_last_segment_either_way() -> None:
+    client = connected()
+    client.send(bytes(400), now_ms=0)
+    for number in (1, 2, 3):
+        assert client.receive(from_station(ready(number)), now_ms=number * 3_000)
+    assert client.receive(from_station(ready(4)), now_ms=9_500) == ()
+    assert controls(expire(client)) == [ready(0)]
+    assert controls(client.receive(from_station(information(0, 4), b"\xe6\xe7\x00a", more=True), now_ms=14_000)) == [
+        ready(1)
+    ]
+    assert client.receive(from_station(ready(4)), now_ms=18_000) == ()
+    assert controls(expire(client)) == [ready(1)]
+    assert client.receive(from_station(information(1, 4), b"b"), now_ms=18_500) == (Received(b"ab"),)
+
+
 def test_the_answer_may_come_after_many_polls() -> None:
     client = connected()
     client.send(b"\xc0", now_ms=0)
@@ -326,7 +369,6 @@ def test_a_station_that_is_disconnected_says_so() -> None:
     client = connected()
     client.send(b"\xc0", now_ms=20)
     assert isinstance(failure(client.receive(from_station(DM), now_ms=30)), LinkRefusedError)
-    assert controls(client.connect(now_ms=40)) == [SNRM]
     client = connected()
     client.disconnect(now_ms=20)
     assert client.receive(from_station(DM), now_ms=30) == (Disconnected(),)

@@ -13,6 +13,7 @@ from dlms.link.events import Connected, Disconnected, Failed
 from dlms.link.parameters import LinkParameters
 from tests.unit.dlms.link.line import LATENCY_MS, QUIET, Noise, World
 
+TIMEOUT_MS = 1_000
 STATIONS = [StationAddress(1, 17), StationAddress(1, 18), StationAddress(1, 200)]
 
 parameters = st.builds(
@@ -43,8 +44,11 @@ def hard_life(seed: int, *, is_ordered: bool) -> tuple[World, int]:
     rng = random.Random(seed)
     window = rng.randint(1, 7 if is_ordered else 3)
     sizes = rng.choice((16, 128, 2030))
-    # Numbers count modulo eight: a frame that is overtaken by eight others is lost to HDLC, so none is that late.
+    retries_max = rng.randint(0, 4)
+    # What HDLC rests on: no frame is overtaken by eight others, since numbers count modulo eight, and none is under way
+    # for longer than its sender tries.
     overtaken_ms = 2 * LATENCY_MS * ((8 - window) // window)
+    patience_ms = TIMEOUT_MS * (retries_max + 1) // 2 - 50
     badness = rng.random() ** 2 * 0.35
     noise = Noise(
         lost=rng.random() * badness,
@@ -52,7 +56,7 @@ def hard_life(seed: int, *, is_ordered: bool) -> tuple[World, int]:
         doubled=rng.random() * badness,
         cut=rng.random() * badness,
         late=rng.random() * badness,
-        late_ms_max=rng.choice((100, 6_000)) if is_ordered else overtaken_ms,
+        late_ms_max=rng.choice((100, patience_ms)) if is_ordered else overtaken_ms,
         foreign=rng.random() * badness,
         is_ordered=is_ordered,
     )
@@ -62,7 +66,7 @@ def hard_life(seed: int, *, is_ordered: bool) -> tuple[World, int]:
     world = World(
         rng,
         STATIONS,
-        HdlcSettings(proposal=proposal, response_timeout_ms=1_000, retries_max=rng.randint(0, 4)),
+        HdlcSettings(proposal=proposal, response_timeout_ms=TIMEOUT_MS, retries_max=retries_max),
         noise=noise,
         limits=proposal,
         work_ms_max=rng.choice((0, 100, 3_000)) if is_ordered else 0,
@@ -96,10 +100,10 @@ def give_up_half_way(world: World, station: StationAddress, request: bytes) -> N
 
 
 @pytest.mark.parametrize("is_ordered", [True, False], ids=["in order", "out of order"])
-@pytest.mark.parametrize("block", range(8))
-def test_over_a_bad_line_every_exchange_ends_in_its_own_answer_or_an_error(block: int, *, is_ordered: bool) -> None:
+def test_over_a_bad_line_every_exchange_ends_in_its_own_answer_or_an_error(*, is_ordered: bool) -> None:
     right_count = 0
-    for seed in range(block * 10, block * 10 + 10):
+    # 1720: the answer to a request that an old DM had ended came after the UA of the next session.
+    for seed in (*range(40), 1720):
         world, count = hard_life(seed, is_ordered=is_ordered)
         right_count += count
         world.noise = QUIET
@@ -109,4 +113,4 @@ def test_over_a_bad_line_every_exchange_ends_in_its_own_answer_or_an_error(block
             world.disconnect(station)
             assert world.exchange(station, b"at last") == world.answer_to(b"at last"), f"seed {seed} does not recover"
             world.sent.clear()
-    assert right_count > 120
+    assert right_count > 500

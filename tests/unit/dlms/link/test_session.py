@@ -57,6 +57,13 @@ def test_asked_again_while_it_works_it_says_that_it_is_there() -> None:
     assert controls(station.on_frame(ready(0))) == [0x30]
 
 
+def test_a_turn_that_was_given_back_is_not_used_again() -> None:
+    station = session()
+    station.on_frame(information(0, 0))
+    assert controls(station.on_frame(ready(0))) == [0x31]
+    assert station.send(b"\xc4") == ()
+
+
 def test_a_second_request_is_not_taken_before_the_first_is_answered() -> None:
     station = session()
     station.on_frame(information(0, 0))
