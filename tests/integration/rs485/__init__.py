@@ -1,0 +1,1 @@
+"""One slow serial line with many meters on it."""
