@@ -6,7 +6,7 @@ topics by shared subscriptions, and meet in the database.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -21,17 +21,22 @@ from cloud.broker.embedded import run_embedded
 from cloud.broker.mosquitto import MosquittoConfig, run_mosquitto
 from cloud.broker.running import RunningBroker
 from cloud.commands.adapters.desk import Desk
+from cloud.commands.adapters.purging import keep_purging
 from cloud.config import Config
 from cloud.database import Database, open_database
+from cloud.effects import Publish
 from cloud.headend.adapters.intake import Intake
 from cloud.keys import CloudKeys
-from cloud.messaging import log_event, send, send_in_order, take_in
+from cloud.messaging import Settled, hand_over, log_event, send, send_in_order, take_in
 from cloud.meterdata.adapters import projector
 from cloud.migrations import require_current
+from cloud.prepaid.adapters.room import keep_accounts
+from cloud.prepaid.core.closing import DAY_MS, ClosingRules
 from cloud.registry import Registry
 from wire.keys import Purpose
 from wire.runtime.backoff import Backoff
 from wire.runtime.clock import Clock, clock_from_text
+from wire.runtime.collector import collect_rarely
 from wire.runtime.errors import UnavailableError
 from wire.runtime.keyring import load_key
 from wire.runtime.mqtt import Connected, Event, Message, MqttConfig, MqttSession
@@ -88,7 +93,7 @@ class Cloud:
         """
         async with AsyncExitStack() as stack:
             broker = await stack.enter_async_context(self._broker())
-            database = await stack.enter_async_context(open_database(self._config.database))
+            database = await stack.enter_async_context(open_database(self._config.database, lasts=True))
             await self._wait_for(database)
             # Opened before the group, and so closed after its tasks have ended.
             feeder = self._open_feeder(database, stack)
@@ -96,18 +101,31 @@ class Cloud:
             sessions = _Sessions(self._mqtt_config(broker), self._rng, group)
             registry = Registry(database, self._config.utility, self._clock)
             rooms = self._config.rooms
+            out = sessions.start("commands-out", ()) if "commands" in rooms else None
+            desk = self._make_desk(database, out) if out is not None else None
             intake = Intake(
                 database,
                 tree=self._tree,
                 registry=registry,
                 key=self._keys.ack,
                 clock=self._clock,
-                on_committed=self._wake,
+                on_committed=self._committed.set,
+                on_session=self._dispatch.set,
+                on_receipts=desk.on_receipts if desk is not None else None,
             )
             if "headend" in rooms:
                 self._start_headend(group, sessions, intake)
-            if "commands" in rooms:
-                self._start_commands(group, sessions, intake, database)
+            if desk is not None and out is not None:
+                self._start_commands(group, sessions, intake, desk, out)
+                kept_ms = self._config.commands_kept_days * DAY_MS
+                purging = keep_purging(
+                    database, self._config.utility, kept_ms=kept_ms, clock=self._clock, rng=self._rng
+                )
+                group.create_task(purging, name="commands purging")
+            if "prepaid" in rooms:
+                rules = ClosingRules(lag_ms=self._config.prepaid.close_lag_days * DAY_MS)
+                keep = keep_accounts(database, self._config.utility, rules=rules, clock=self._clock, rng=self._rng)
+                group.create_task(keep, name="prepaid")
             if "meterdata" in rooms:
                 follow = projector.follow(
                     database, notice=self._committed, rng=self._rng, projected=self._projected.set
@@ -116,6 +134,7 @@ class Cloud:
             if feeder is not None:
                 group.create_task(feeder.follow(notice=self._projected, rng=self._rng), name="monitoring")
             await sessions.connected(within_s=CONNECTED_WITHIN_S)
+            collect_rarely()
             _log.info("cloud.started", rooms=rooms, broker=broker.program if broker is not None else "elsewhere")
             on_ready(broker)
 
@@ -158,16 +177,24 @@ class Cloud:
             road = take_in(session, handle, group_max=self._config.group_batches_max, rng=self._rng)
             group.create_task(road, name=f"headend {name}")
 
+    def _make_desk(self, database: Database, out: MqttSession) -> Desk:
+        def tell(statuses: Iterable[tuple[int, Publish]], settled: Settled) -> None:
+            if not hand_over(out, statuses, settled):
+                self._dispatch.set()
+
+        return Desk(database, tree=self._tree, keys=self._keys, clock=self._clock, tell=tell, wake=self._dispatch.set)
+
     def _start_commands(
-        self, group: asyncio.TaskGroup, sessions: "_Sessions", intake: Intake, database: Database
+        self, group: asyncio.TaskGroup, sessions: "_Sessions", intake: Intake, desk: Desk, out: MqttSession
     ) -> None:
-        desk = Desk(database, tree=self._tree, keys=self._keys, clock=self._clock, on_issued=self._dispatch.set)
         session = sessions.start("requests", (self._tree.request_filter(share=self._share()),))
-        out = sessions.start("commands-out", ())
 
         async def handle(messages: Sequence[Message]) -> None:
             judged = await intake.judge(messages)
-            await send(out, await desk.take_requests(judged, may_send=out.is_connected))
+            turn = await desk.take_requests(judged, may_send=out.is_connected)
+            await send(out, turn.due)
+            if not hand_over(out, turn.statuses, desk.settled):
+                self._dispatch.set()
 
         requests = take_in(session, handle, group_max=self._config.group_batches_max, rng=self._rng)
         group.create_task(requests, name="commands requests")
@@ -196,7 +223,10 @@ class Cloud:
             # What is taken as due while nothing can be sent would count as sent, and wait for its next turn.
             turn = await desk.turn(may_send=out.is_connected)
             await send(out, turn.due)
-            desk.told(await send_in_order(out, turn.statuses))
+            statuses = list(turn.statuses)
+            told = set(await send_in_order(out, statuses))
+            for number, _ in statuses:
+                desk.settled(number, number in told)
             more = turn.more
 
     def _open_feeder(self, database: Database, stack: AsyncExitStack) -> "Feeder | None":
@@ -247,10 +277,6 @@ class Cloud:
     def _share(self) -> str:
         # Shared subscriptions are MQTT 5; a broker that was started here serves this process alone.
         return SHARE if self._config.broker.run == "none" and self._config.broker.protocol == "5" else ""
-
-    def _wake(self) -> None:
-        self._committed.set()
-        self._dispatch.set()
 
 
 class _Sessions:

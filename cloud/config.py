@@ -13,7 +13,7 @@ from wire.runtime.errors import ConfigError
 from wire.runtime.mqtt import TlsFiles
 
 Name = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9-]+$")]
-Room = Literal["headend", "commands", "meterdata", "monitoring"]
+Room = Literal["headend", "commands", "prepaid", "meterdata", "monitoring"]
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +41,13 @@ class Influx(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     token_file: str = ""
 
 
+class Prepaid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How accounts are kept."""
+
+    close_lag_days: Annotated[int, Meta(ge=1, le=60)] = 3
+    """An account is closed each day at the end of a day so long ago, where its register points are in."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of it."""
 
@@ -50,13 +57,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`sqlite:///FILE` or `postgresql+asyncpg://USER@HOST/NAME`."""
     keys_folder: str
     """Private keys cloud-ack.key, cloud-command.key, cloud-credit.key."""
-    rooms: Annotated[tuple[Room, ...], Meta(min_length=1)] = ("headend", "commands", "meterdata", "monitoring")
+    rooms: Annotated[tuple[Room, ...], Meta(min_length=1)] = (
+        "headend",
+        "commands",
+        "prepaid",
+        "meterdata",
+        "monitoring",
+    )
     """What this process does; several processes can share the work, each with the rooms it is given."""
+    commands_kept_days: Annotated[int, Meta(ge=40, le=36_500)] = 400
+    """Requests and commands are forgotten so long after their deadline."""
     group_batches_max: Annotated[int, Meta(ge=1, le=DIGESTS_PER_ACK_MAX)] = 64
     """Batches committed together at most; one acknowledgement may have to name them all."""
     clock: str = ""
     """Empty for the machine's clock; RATE@REAL=WALL for a simulated installation."""
     broker: Broker = Broker()
+    prepaid: Prepaid = Prepaid()
     influx: Influx | None = None
 
 
@@ -65,7 +81,8 @@ TEMPLATE = """\
 utility = "demo"                                 # one topic tree each
 database = "sqlite:///var/cloud.db"              # or postgresql+asyncpg://wattpost@localhost/wattpost
 keys_folder = "keys"                             # cloud-ack.key, cloud-command.key, cloud-credit.key
-rooms = ["headend", "commands", "meterdata", "monitoring"]  # what this process does
+rooms = ["headend", "commands", "prepaid", "meterdata", "monitoring"]  # what this process does
+commands_kept_days = 400                         # requests and commands, after their deadline
 group_batches_max = 64                           # batches committed together at most
 
 [broker]
@@ -77,6 +94,9 @@ state_folder = "var/broker"
 # cafile = "ca.crt"
 # certfile = "cloud.crt"
 # keyfile = "cloud.key"
+
+[prepaid]
+close_lag_days = 3                               # accounts are closed daily, so long after the day's end
 
 # [influx]                                       # the copy for looking at; leave out for none
 # url = "http://127.0.0.1:8086"

@@ -4,9 +4,7 @@ The function is plain synchronous SQLAlchemy Core. On SQLite it runs in the one 
 connection of an asyncio pool. What must happen after the commit happens after `transact` returns.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -17,7 +15,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from cloud.prepared import Prepared, run_text
 from wire.runtime.errors import ConfigError, UnavailableError
+from wire.runtime.sqlite import lengthen_log, make_durable
+from wire.runtime.threads import WorkerThread
 
 T = TypeVar("T")
 
@@ -48,8 +49,13 @@ class Database(Protocol):
         """
 
 
-def sqlite_engine(url: str) -> sa.Engine:
-    """Return an engine whose transactions take the write lock at once and survive a power cut once committed."""
+def sqlite_engine(url: str, *, lasts: bool = False) -> sa.Engine:
+    """Return an engine whose transactions take the write lock at once and survive a power cut once committed.
+
+    Args:
+        url: The file.
+        lasts: Whether it is for a process that goes on and on; that is worth some preparation of each connection.
+    """
     file = sa.make_url(url).database
     if file and file != ":memory:":
         Path(file).parent.mkdir(parents=True, exist_ok=True)
@@ -59,12 +65,13 @@ def sqlite_engine(url: str) -> sa.Engine:
     def configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # the begin event below opens transactions
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
+        make_durable(connection)
+        if lasts:
+            lengthen_log(connection)
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        run_text(connection, "BEGIN IMMEDIATE")
 
     return engine
 
@@ -72,14 +79,14 @@ def sqlite_engine(url: str) -> sa.Engine:
 class SqliteDatabase:
     """SQLite behind one thread: its writer lock as a queue."""
 
-    def __init__(self, url: str) -> None:
-        self._engine = sqlite_engine(url)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+    def __init__(self, url: str, *, lasts: bool = False) -> None:
+        self._engine = sqlite_engine(url, lasts=lasts)
+        self._thread = WorkerThread("database")
         # The thread's own, since a pool takes as long over lending one as a small transaction takes.
         self._connection: sa.Connection | None = None
 
     async def transact(self, work: Callable[[sa.Connection], T], /) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+        return await self._thread.run(lambda: self._run(work))
 
     def _run(self, work: Callable[[sa.Connection], T]) -> T:
         try:
@@ -104,8 +111,8 @@ class SqliteDatabase:
         self._engine.dispose()
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go)
-        self._thread.shutdown()
+        await self._thread.run(self._let_go)
+        self._thread.stop()
 
 
 class PostgresqlDatabase:
@@ -149,8 +156,12 @@ def _state(error: DBAPIError) -> str:
 
 
 @asynccontextmanager
-async def open_database(url: str) -> AsyncIterator[SqliteDatabase | PostgresqlDatabase]:
+async def open_database(url: str, *, lasts: bool = False) -> AsyncIterator[SqliteDatabase | PostgresqlDatabase]:
     """Open the database that `url` names, `sqlite:///FILE` or `postgresql+asyncpg://…`.
+
+    Args:
+        url: Its address.
+        lasts: Whether it is for a process that goes on and on.
 
     Raises:
         ConfigError: It names none.
@@ -158,7 +169,7 @@ async def open_database(url: str) -> AsyncIterator[SqliteDatabase | PostgresqlDa
     require_url(url)
     database: SqliteDatabase | PostgresqlDatabase
     try:
-        database = SqliteDatabase(url) if url.startswith("sqlite") else PostgresqlDatabase(url)
+        database = SqliteDatabase(url, lasts=lasts) if url.startswith("sqlite") else PostgresqlDatabase(url)
     except OSError as error:
         raise ConfigError("database", f"its folder cannot be made: {error}", "correct its address") from error
     try:
@@ -196,32 +207,33 @@ def insert_into(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Ins
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
-# Building a statement costs SQLAlchemy more than running it; these two are run all the time.
+@cache
+def _insert_new(table: sa.Table, columns: tuple[str, ...]) -> Prepared:
+    return Prepared(lambda dialect: insert_into(dialect, table).on_conflict_do_nothing(), columns=columns)
 
 
 @cache
-def _insert_new(dialect: str, table: sa.Table) -> sa.Insert:
-    return insert_into(dialect, table).on_conflict_do_nothing()
-
-
-@cache
-def _upsert(dialect: str, table: sa.Table, columns: tuple[str, ...]) -> sa.Insert:
-    statement = insert_into(dialect, table)
+def _upsert(table: sa.Table, columns: tuple[str, ...]) -> Prepared:
     keys = [column.name for column in table.primary_key.columns]
-    rest = {name: statement.excluded[name] for name in columns if name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+
+    def statement(dialect: str) -> sa.Executable:
+        inserting = insert_into(dialect, table)
+        rest = {name: inserting.excluded[name] for name in columns if name not in keys}
+        return inserting.on_conflict_do_update(index_elements=keys, set_=rest)
+
+    return Prepared(statement, columns=columns)
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    """Insert the rows whose key is not there yet."""
+    """Insert the rows whose key is not there yet; all name the same columns."""
     if rows:
-        connection.execute(_insert_new(connection.dialect.name, table), rows)
+        _insert_new(table, tuple(rows[0])).run_each(connection, rows)
 
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    """Insert rows, or replace the other columns of those whose primary key is there."""
+    """Insert rows, or replace the other columns of those whose primary key is there; all name the same columns."""
     if rows:
-        connection.execute(_upsert(connection.dialect.name, table, tuple(rows[0])), rows)
+        _upsert(table, tuple(rows[0])).run_each(connection, rows)
 
 
 def current_tx(connection: sa.Connection) -> int:

@@ -8,20 +8,21 @@ import sqlalchemy as sa
 
 from cloud import schema
 from cloud.database import upsert
+from cloud.prepared import Prepared
 from wire.limits import RESTORES_MAX
 from wire.messages import Restore
 
 EPOCH_MAX = 2**31 - 1
 """Of a welcome, of a database's integer, and of the versions that start with the epoch."""
 _EPOCH = "epoch"
-_EPOCH_QUERY = sa.select(schema.setting.c.value).where(schema.setting.c.name == _EPOCH)
+_EPOCH_QUERY = Prepared(sa.select(schema.setting.c.value).where(schema.setting.c.name == _EPOCH))
 POSITION_MARGIN_POSTGRESQL = 10_000
 """Ids are given out before they commit: a backup may lack ids this far below its highest."""
 
 
 def current_epoch(connection: sa.Connection) -> int:
     """Return the epoch, 1 for a database that was never set back."""
-    value = connection.execute(_EPOCH_QUERY).scalar()
+    value = _EPOCH_QUERY.scalar(connection, {})
     return int(value) if value is not None else 1
 
 

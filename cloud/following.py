@@ -14,6 +14,7 @@ import structlog
 
 from cloud import schema
 from cloud.database import upsert, visible_below
+from cloud.prepared import Prepared
 from wire import codec
 from wire.errors import MalformedError
 from wire.facts import UpFact
@@ -43,7 +44,9 @@ class Followed:
     sealed: bytes
 
 
-_POSITION = sa.select(schema.cursor.c.tx, schema.cursor.c.message).where(schema.cursor.c.name == sa.bindparam("of"))
+_POSITION = Prepared(
+    sa.select(schema.cursor.c.tx, schema.cursor.c.message).where(schema.cursor.c.name == sa.bindparam("of"))
+)
 IS_NEXT = sa.and_(
     sa.tuple_(schema.message.c.tx, schema.message.c.id)
     > sa.tuple_(sa.bindparam("after_tx", type_=sa.BigInteger), sa.bindparam("after_message", type_=sa.BigInteger)),
@@ -73,7 +76,7 @@ def position_of(connection: sa.Connection, name: str) -> tuple[int, int]:
     """Return how far the follower `name` has read, as (tx, id) of a message; no other process moves it meanwhile."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"cursor {name}"})
-    at = connection.execute(_POSITION, {"of": name}).one_or_none()
+    at = _POSITION.first(connection, {"of": name})
     return (at.tx, at.message) if at else (0, 0)
 
 

@@ -6,6 +6,7 @@ group is tried again. What cannot be sent is dropped, since whoever waits for it
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from itertools import takewhile
 from random import Random
 
@@ -16,6 +17,8 @@ from wire.runtime.backoff import Backoff
 from wire.runtime.errors import BusyError, PublishRefusedError, UnavailableError
 from wire.runtime.mqtt import Connected, Event, Lost, Message, MqttSession
 
+Settled = Callable[[int, bool], None]
+"""Told of a publish by its number whether it is done with, or to be tried again."""
 RETRY_MS = 100
 RETRY_MS_MAX = 10_000
 _log = structlog.get_logger()
@@ -87,6 +90,34 @@ async def send_in_order(session: MqttSession, numbered: Sequence[tuple[int, Publ
     settled = await asyncio.gather(*(settle(session, effect) for _, effect in numbered))
     done_count = sum(1 for _ in takewhile(bool, settled))
     return [number for number, _ in numbered[:done_count]]
+
+
+def hand_over(session: MqttSession, numbered: Iterable[tuple[int, Publish]], settled: Settled) -> bool:
+    """Publish effects in their order without waiting at all, and have it told what becomes of each.
+
+    Returns:
+        Whether all were handed over; what was not, for want of a connection or of room, is settled as such.
+    """
+    all_handed_over = True
+    for number, effect in numbered:
+        try:
+            future = session.try_publish(effect.topic, effect.sealed) if all_handed_over else None
+        except UnavailableError:
+            future = None
+        if future is None:
+            # What follows waits too, so that the order is kept.
+            all_handed_over = False
+            settled(number, False)
+        else:
+            future.add_done_callback(partial(_settle, number, settled))
+    return all_handed_over
+
+
+def _settle(number: int, settled: Settled, future: asyncio.Future[None]) -> None:
+    error = None if future.cancelled() else future.exception()
+    # What the broker refuses it would refuse again.
+    _note_refusal(future)
+    settled(number, not future.cancelled() and (error is None or isinstance(error, PublishRefusedError)))
 
 
 def log_event(event: Event) -> None:

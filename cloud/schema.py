@@ -213,7 +213,10 @@ down_fact = Table(
     Column("held_at_ms", BigInteger, comment="null until the gateway says it holds it"),
     Column("due_at_ms", BigInteger, nullable=False, comment="when to send it next"),
     Column("attempt_count", Integer, nullable=False, server_default="0"),
+    Column("slot", String(80), comment="facts of one slot supersede one another; null for what stands by itself"),
+    Column("rank", BigInteger, comment="in its slot the highest counts"),
     Index(None, "held_at_ms", "due_at_ms"),
+    Index(None, "utility", "gateway", "slot"),
     comment="head-end: credits, tariffs, policies on their way to a gateway",
 )
 
@@ -263,6 +266,7 @@ command = Table(
     Index(None, "utility", "due_at_ms"),
     Index(None, "utility", "client", "due_at_ms"),
     Index(None, "utility", "gateway", "not_after_ms"),
+    Index(None, "utility", "not_after_ms"),
     Index(None, "utility", "client", "request"),
     comment="commands: one life cycle for all",
 )
@@ -296,7 +300,10 @@ entry = Table(
     Column("encoded", LargeBinary, nullable=False),
     Column("gateway", _Name, comment="who reported it; null for what the cloud issued"),
     Column("message", BigInteger, comment="where it was reported; null for what the cloud issued"),
-    Index(None, "utility", "account"),
+    Column(
+        "closed_at_ms", BigInteger, comment="close of the statement that stands for it; null while it counts itself"
+    ),
+    Index(None, "utility", "account", "closed_at_ms"),
     comment="prepaid: the set S of each account",
 )
 account = Table(
@@ -308,6 +315,10 @@ account = Table(
     Column("gateway", _Name, nullable=False),
     Column("currency", String(3), nullable=False),
     Column("policy", LargeBinary, nullable=False, comment="the last policy issued, encoded"),
+    Column("moved_at_ms", BigInteger, comment="when its meter came to this gateway from another; null if it never did"),
+    Column("closing_due_at_ms", BigInteger, nullable=False, server_default="0", comment="when to look for a close"),
+    Index(None, "utility", "closing_due_at_ms"),
+    Index(None, "utility", "moved_at_ms"),
     comment="prepaid: accounts",
 )
 

@@ -11,13 +11,18 @@ from random import Random
 import click
 import msgspec
 
+from device_sim.adapters.secret_files import write_secret_files
 from device_sim.app import Simulation, load_village, run
-from device_sim.core.village import Transport, VillageError
-from device_sim.core.village_plan import UNITS_PER_LINE_MAX, village_text
+from device_sim.core.dlms_making import secrets_from
+from device_sim.core.village import DLMS_TRANSPORTS, MODBUS_TRANSPORTS, Transport, VillageError
+from device_sim.core.village_plan import UNITS_PER_LINE_MAX, plan_lines, village_text
 from wire.runtime.clock import Clock, clock_from_text
 from wire.runtime.errors import ConfigError
 
 LINES_MAX = 64
+METERS_MAX = LINES_MAX * UNITS_PER_LINE_MAX
+MIXED = "mixed"
+MIXTURE = (Transport.HDLC_TCP, Transport.WRAPPER_TCP)
 WALL_MS_MAX = 7_258_118_400_000
 """The year 2200: beyond it a clock is set wrong."""
 
@@ -26,11 +31,11 @@ WALL_MS_MAX = 7_258_118_400_000
 def main() -> None:
     """Run simulated meters and relays.
 
-    A village is a TOML file: lines, meters with a household behind each, relay boards, planned faults, and network
-    cutters. Make one and run it:
+    A village is a TOML file: lines, Modbus and DLMS meters with a household behind each, relay boards, planned faults,
+    and network cutters. Make one and run it:
 
     \b
-      wattpost sim village --meters 48 --lines 3 > village.toml
+      wattpost sim village --meters 32 --lines 3 --dlms-meters 16 > village.toml
       wattpost sim run village.toml
     """  # noqa: D301 - click wants a real backspace here
 
@@ -71,7 +76,12 @@ def run_command(village: Path, clock_text: str, truth: Path | None) -> None:
 
 @main.command("village")
 @click.option(
-    "--meters", "meter_count", type=click.IntRange(1, LINES_MAX * UNITS_PER_LINE_MAX), default=48, show_default=True
+    "--meters",
+    "meter_count",
+    type=click.IntRange(0, METERS_MAX),
+    default=48,
+    show_default=True,
+    help="Modbus meters, switched by relay boards.",
 )
 @click.option("--lines", "line_count", type=click.IntRange(1, LINES_MAX), default=3, show_default=True)
 @click.option(
@@ -79,36 +89,77 @@ def run_command(village: Path, clock_text: str, truth: Path | None) -> None:
 )
 @click.option(
     "--transport",
-    type=click.Choice([kind.value for kind in Transport]),
+    type=click.Choice([kind.value for kind in MODBUS_TRANSPORTS]),
     default=Transport.RTU_TCP.value,
     show_default=True,
+)
+@click.option(
+    "--dlms-meters",
+    "dlms_meter_count",
+    type=click.IntRange(0, METERS_MAX),
+    default=0,
+    show_default=True,
+    help="DLMS meters, with a switch of their own.",
+)
+@click.option("--dlms-lines", "dlms_line_count", type=click.IntRange(1, LINES_MAX), default=2, show_default=True)
+@click.option(
+    "--dlms-transport",
+    type=click.Choice([MIXED, *(kind.value for kind in DLMS_TRANSPORTS)]),
+    default=MIXED,
+    show_default=True,
+    help="Mixed: HDLC and wrapper over TCP in turn.",
 )
 @click.option(
     "--port", "port_base", type=click.IntRange(0, 65_000), default=0, help="Of the first line; 0: any free ones."
 )
 @click.option("--links", "link_folder", default="", help="Folder for the serial ports of pty lines.")
 def village_command(
-    *, meter_count: int, line_count: int, seed: int, transport: str, port_base: int, link_folder: str
+    *,
+    meter_count: int,
+    line_count: int,
+    seed: int,
+    transport: str,
+    dlms_meter_count: int,
+    dlms_line_count: int,
+    dlms_transport: str,
+    port_base: int,
+    link_folder: str,
 ) -> None:
     """Print the description of a village.
 
     \b
       wattpost sim village --meters 250 --lines 4 --seed 7 --port 5020
       wattpost sim village --meters 12 --lines 1 --transport pty --links ports
+      wattpost sim village --meters 32 --dlms-meters 16
+      wattpost sim village --meters 0 --dlms-meters 32 --dlms-lines 1 --dlms-transport hdlc-pty --links ports
     """  # noqa: D301 - click wants a real backspace here
+    dlms_transports = MIXTURE if dlms_transport == MIXED else (Transport(dlms_transport),)
     try:
-        text = village_text(
-            seed=seed,
-            meter_count=meter_count,
-            line_count=line_count,
-            transport=Transport(transport),
-            port_base=port_base,
-            link_folder=link_folder,
-            rng=Random(seed),  # noqa: S311 - a village, no secret
-        )
+        lines = []
+        if meter_count:
+            lines += plan_lines("line", (Transport(transport),), line_count=line_count, meter_count=meter_count)
+        if dlms_meter_count:
+            lines += plan_lines("dlms", dlms_transports, line_count=dlms_line_count, meter_count=dlms_meter_count)
     except VillageError as exc:
         raise ConfigError("--meters", str(exc), "give more lines") from exc
-    print(text, end="")
+    rng = Random(seed)  # noqa: S311 - a village, no secret
+    print(village_text(seed=seed, lines=lines, port_base=port_base, link_folder=link_folder, rng=rng), end="")
+
+
+@main.command("secrets")
+@click.argument("village", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def secrets_command(village: Path, folder: Path) -> None:
+    """Write the secrets of the DLMS meters in VILLAGE to FOLDER, for the configuration of a gateway.
+
+    For each meter: METER.reader, .utility and .firmware (what it authenticates with), .guek, .gak, .firmware-guek and
+    .push-guek (keys). They are made of the meter's name where the description gives none, and guard nothing.
+    """
+    for meter in load_village(village).dlms_meters:
+        try:
+            write_secret_files(folder, meter.id, secrets_from(meter.id, meter.secrets))
+        except OSError as exc:
+            raise ConfigError(str(folder), exc.strerror or str(exc), "name a folder that can be written") from exc
 
 
 def _clock(text: str) -> Clock:

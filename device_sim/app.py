@@ -11,20 +11,32 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from device_sim.adapters.carriers import PtyPort, listen
+from device_sim.adapters.carriers import Line, PtyPort, listen, listen_datagrams
 from device_sim.adapters.control import LINE_BYTES_MAX, Control
 from device_sim.adapters.cutter import NetworkCutter
+from device_sim.adapters.dlms_line import HdlcLine, WrapperLine
+from device_sim.adapters.meter_life import MeterLife
 from device_sim.adapters.modbus_line import ModbusLine
-from device_sim.adapters.truth import Truth
+from device_sim.adapters.pushes import PushPost
+from device_sim.adapters.truth import MeterTruth, Truth
 from device_sim.core.load import stream_key
 from device_sim.core.site import Site
 from device_sim.core.village import LineSpec, Transport, Village, parse_village
+from dlms.link.parameters import LinkParameters
+from dlms.link.server import HdlcServerSettings
+from dlms.link.wrapper import WrapperSettings
+from wire.runtime.clock import SystemClock
 from wire.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from wire.runtime.clock import Clock
+
+COUNTERS_BEGAN_S = 1_577_836_800
+"""2020: from then on the invocation counters of simulated meters rise with the real time, so that ..."""
+COUNTERS_PER_S = 8
+"""... a meter that is started again begins above all it has used, unless it has sent more than so many a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +52,8 @@ class Simulation:
     """`HOST:PORT` of the control socket."""
     flushing: asyncio.Task[None]
     """Writes the truth log; ends only by an error."""
+    living: asyncio.Task[None]
+    """Looks after the DLMS meters; ends only by an error."""
 
     def described(self) -> dict[str, Any]:
         """Return what a program that started us must know."""
@@ -60,25 +74,31 @@ async def simulation(village: Village, *, clock: Clock) -> AsyncIterator[Simulat
     """
     # Noise on a line is counted here; the library would print a line for each piece of it.
     logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
-    site = Site(village, now_ms=clock.wall_ms(), rng=lambda name: _random(village.seed, name))
     async with AsyncExitStack() as stack:
         with _environment("truth_log", "name a file that can be written"):
             truth = Truth(Path(village.truth_log) if village.truth_log else None)
         stack.push_async_callback(truth.close)
+        site = Site(
+            village,
+            now_ms=clock.wall_ms(),
+            rng=lambda name: _random(village.seed, name),
+            first_counter=(SystemClock().wall_ms() // 1000 - COUNTERS_BEGAN_S) * COUNTERS_PER_S,
+            witness=lambda meter_id: MeterTruth(truth, meter_id, utc_offset_min=village.utc_offset_min),
+        )
+        post = PushPost(truth)
+        stack.push_async_callback(post.close)
+        life = MeterLife(site.dlms_meters.values(), clock=clock, post=post)
         cutters = {spec.id: await _open_cutter(stack, spec.id, spec.listen, spec.target) for spec in village.cutters}
 
-        def line(spec: LineSpec) -> ModbusLine:
-            return ModbusLine(
-                site.lines[spec.id],
-                is_rtu=spec.transport is not Transport.TCP,
-                baud=spec.baud,
-                clock=clock,
-                truth=truth,
-                rng=_random(village.seed, f"line/{spec.id}"),
-            )
+        def line(spec: LineSpec) -> Line:
+            rng = _random(village.seed, f"line/{spec.id}")
+            if spec.transport.is_dlms:
+                return _dlms_line(spec, site, truth=truth, life=life, rng=rng)
+            is_rtu = spec.transport is not Transport.TCP
+            return ModbusLine(site.lines[spec.id], is_rtu=is_rtu, baud=spec.baud, clock=clock, truth=truth, rng=rng)
 
         lines = {spec.id: await _open_line(stack, spec, line(spec)) for spec in village.lines}
-        control = Control(site=site, clock=clock, truth=truth, cutters=cutters)
+        control = Control(site=site, life=life, clock=clock, truth=truth, cutters=cutters)
         with _environment("control", "choose another port, or 0"):
             host, port = _host_and_port(village.control)
             server = await asyncio.start_server(control.serve, host, port, limit=LINE_BYTES_MAX)
@@ -86,8 +106,16 @@ async def simulation(village: Village, *, clock: Clock) -> AsyncIterator[Simulat
         stack.callback(server.close)
         flushing = asyncio.create_task(truth.keep_flushing(), name="truth log")
         stack.callback(flushing.cancel)
+        living = asyncio.create_task(life.keep_looking(), name="meters")
+        stack.callback(living.cancel)
         yield Simulation(
-            site=site, truth=truth, cutters=cutters, lines=lines, control=_bound_address(server), flushing=flushing
+            site=site,
+            truth=truth,
+            cutters=cutters,
+            lines=lines,
+            control=_bound_address(server),
+            flushing=flushing,
+            living=living,
         )
 
 
@@ -105,9 +133,10 @@ async def run(village: Village, *, clock: Clock, ready: Callable[[Simulation], N
     async with simulation(village, clock=clock) as running:
         ready(running)
         stopping = asyncio.create_task(stopped.wait(), name="stop signal")
-        await asyncio.wait((stopping, running.flushing), return_when=asyncio.FIRST_COMPLETED)
-        if running.flushing.done():
-            running.flushing.result()
+        await asyncio.wait((stopping, running.flushing, running.living), return_when=asyncio.FIRST_COMPLETED)
+        for task in (running.flushing, running.living):
+            if task.done():
+                task.result()
 
 
 def load_village(path: Path) -> Village:
@@ -124,12 +153,30 @@ def load_village(path: Path) -> Village:
         raise ConfigError(str(path), str(exc), "see `wattpost sim village` for an example") from exc
 
 
-async def _open_line(stack: AsyncExitStack, spec: LineSpec, line: ModbusLine) -> str:
+def _dlms_line(spec: LineSpec, site: Site, *, truth: Truth, life: MeterLife, rng: Random) -> Line:
+    units = site.dlms_lines[spec.id]
+    if not spec.transport.is_hdlc:
+        settings = WrapperSettings(is_datagrams=spec.transport is Transport.WRAPPER_UDP)
+        return WrapperLine(units, settings=settings, baud=spec.baud, truth=truth, life=life, rng=rng)
+    limits = LinkParameters(
+        transmit_bytes_max=spec.info_bytes_max,
+        receive_bytes_max=spec.info_bytes_max,
+        transmit_window=spec.window_max,
+        receive_window=spec.window_max,
+    )
+    return HdlcLine(units, settings=HdlcServerSettings(limits=limits), baud=spec.baud, truth=truth, life=life, rng=rng)
+
+
+async def _open_line(stack: AsyncExitStack, spec: LineSpec, line: Line) -> str:
     """Open a line and return where it is."""
     with _environment(f"line {spec.id}", "choose another address or link"):
-        if spec.transport is Transport.PTY:
+        if spec.transport in {Transport.PTY, Transport.HDLC_PTY}:
             port = stack.enter_context(PtyPort(line, Path(spec.link) if spec.link else None))
             return spec.link or port.path
+        if spec.transport is Transport.WRAPPER_UDP:
+            transport = await listen_datagrams(line, *_host_and_port(spec.address))
+            stack.callback(transport.close)
+            return "{}:{}".format(*transport.get_extra_info("sockname")[:2])
         server = await listen(line, *_host_and_port(spec.address))
     stack.callback(server.close)
     return _bound_address(server)

@@ -16,10 +16,24 @@ from wire.runtime.logging import set_up_logging
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
-    from gateway.core.acquisition import BusEvent
+    from gateway.core.acquisition import BusEvent, Task
 
 
-@click.group(help="Run a gateway: read meters, obey commands, sell and cut off by itself.")
+class _Commands(click.Group):
+    """The commands of this module, and those about one meter, which are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), "meter"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "meter":
+            from gateway.meter_tool import meter_group  # noqa: PLC0415 - `template` needs no drivers
+
+            return meter_group
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, help="Run a gateway: read meters, obey commands, sell and cut off by itself.")
 def main() -> None:
     """Group the gateway's commands."""
 
@@ -56,18 +70,31 @@ async def _run_until_told(gateway: "Gateway") -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
     """Check a configuration with the keys and register maps it names."""
-    from gateway.adapters.meters import Meters  # noqa: PLC0415 - `template` needs no drivers
+    from gateway.adapters.disk_shelf import EmptyShelf  # noqa: PLC0415 - `template` needs no drivers
+    from gateway.adapters.meters import Meters  # noqa: PLC0415
 
     config = load_config(file)
-    load_key(Path(config.key_file), purpose=Purpose.GATEWAY)
+    key = load_key(Path(config.key_file), purpose=Purpose.GATEWAY)
     load_public_keys(Path(config.trusted_folder))
-    Meters(config, clock=clock_of(config), sink=_ignore)
+    Meters(
+        config,
+        clock=clock_of(config),
+        sink=_ignore,
+        agenda=_nothing_due,
+        shelf=EmptyShelf(),
+        gateway=key.public.party,
+    )
     meters = sum(len(line.meters) for line in config.lines)
     click.echo(f"{file}: {len(config.lines)} lines, {meters} meters, capture period {config.period_s} s")
 
 
 async def _ignore(_event: "BusEvent") -> None:
     """Take no event; nothing runs."""
+
+
+async def _nothing_due(_meter: str) -> "tuple[Task, ...]":
+    """Ask nothing; nothing runs."""
+    return ()
 
 
 @main.command(epilog="Example: wattpost gateway template > gateway.toml", help="Print a commented configuration.")

@@ -15,23 +15,47 @@ from typing import Any
 
 import structlog
 
+from gateway.adapters.dlms.push import PushReader
+from gateway.adapters.dlms.push_door import DoorSettings, PushDoor
+from gateway.adapters.dlms.push_senders import PushSenders
 from gateway.adapters.meters import Meters, row_of
 from gateway.adapters.sqlite_store import SqliteStore
-from gateway.adapters.store_thread import Handling, StoreThread
+from gateway.adapters.store_thread import Handling, StoreShelf, StoreThread
 from gateway.config import Config, clock_of
 from gateway.core.acquisition import (
     BusEvent,
+    Captured,
+    ClockSeen,
+    Identified,
     LineFound,
     LineLost,
+    Logged,
     MeterFound,
     MeterLost,
     MeterNeglected,
+    Mirrored,
+    Pushed,
     ReadFailed,
     Reading,
+    RecordEvent,
+    StatusSeen,
+    Task,
+    TaskRefused,
 )
 from gateway.core.collection import CollectionSettings
-from gateway.core.effects import AlignPolls, DemandRead, DriveRelay, Effect, Effects, Note, SendBatch, SendHello
+from gateway.core.effects import (
+    AlignPolls,
+    DemandRead,
+    DriveRelay,
+    Effect,
+    Effects,
+    Note,
+    ObserveRelay,
+    SendBatch,
+    SendHello,
+)
 from gateway.core.moment import Moment
+from gateway.core.pushes import Sender
 from gateway.core.schedule import BusBusyError
 from gateway.core.station import Identity, Station, StationSettings
 from gateway.ports import BusError
@@ -39,7 +63,10 @@ from wire.address import Address
 from wire.errors import MalformedError, Reason, WireError
 from wire.facts import ReadValue
 from wire.keys import PinnedKeys, Purpose
+from wire.messages import Ack
+from wire.messages import Message as WireMessage
 from wire.readings import Channel, Row
+from wire.runtime.collector import collect_rarely
 from wire.runtime.errors import PublishRefusedError, UnavailableError
 from wire.runtime.keyring import load_key, load_public_keys
 from wire.runtime.mqtt import Connected, Event, Lost, Message, MqttConfig, MqttSession, Will
@@ -51,6 +78,9 @@ EVENT_METER_FOUND = "3.1.0.216"
 EVENT_LINE_LOST = "5.1.0.85"
 EVENT_LINE_FOUND = "5.1.0.216"
 PUBLISH_WINDOW = 64
+GATHER_FACTOR = 30
+"""What meters captured waits so much longer for company than present values do."""
+Opened = WireMessage | WireError
 _log = structlog.get_logger()
 
 
@@ -68,7 +98,14 @@ class Gateway:
         key = load_key(Path(config.key_file), purpose=Purpose.GATEWAY)
         self.name = key.public.party
         self._tree = TopicTree(config.utility, config.topic_root)
-        self._meters = Meters(config, clock=self._clock, sink=self._on_bus_event)
+        self._meters = Meters(
+            config,
+            clock=self._clock,
+            sink=self._on_bus_event,
+            agenda=self._due,
+            shelf=StoreShelf(lambda: self._mind),
+            gateway=self.name,
+        )
         identity = Identity(
             utility=config.utility,
             key=key,
@@ -78,7 +115,11 @@ class Gateway:
         )
         store = SqliteStore(Path(config.store.path))
         settings = StationSettings(
-            collection=CollectionSettings(seal_after_ms=config.seal_after_ms, store_bytes_max=config.store.bytes_max)
+            collection=CollectionSettings(
+                seal_after_ms=config.seal_after_ms,
+                gather_after_ms=GATHER_FACTOR * config.seal_after_ms,
+                store_bytes_max=config.store.bytes_max,
+            )
         )
         self._mind = StoreThread(
             store,
@@ -86,11 +127,12 @@ class Gateway:
                 store,
                 identity=identity,
                 meters=self._meters.ids,
-                relay_meters=[meter.id for line in config.lines for meter in line.meters if meter.relay is not None],
+                relay_meters=self._meters.with_relay,
                 settings=settings,
                 rng=Random(secrets.randbits(64)),  # noqa: S311 - jitter
                 fresh_bytes=secrets.token_bytes,
                 now=now,
+                visited=self._meters.visited,
             ),
             clock=self._clock,
             perform=self._perform,
@@ -100,6 +142,15 @@ class Gateway:
             rng=Random(secrets.randbits(64)),  # noqa: S311 - jitter
             on_event=self._on_session_event,
         )
+        self._pushes = PushReader(
+            PushSenders(
+                self._meters.pushing, book=self._meters.push_book, ask=self._senders, now_ms=self._clock.monotonic_ms
+            ),
+            book=self._meters.push_book,
+            sink=self._on_pushed,
+            clock=self._clock,
+        )
+        self._door = self._push_door()
         self._refused_topics: set[str] = set()
         self._group: asyncio.TaskGroup | None = None
 
@@ -121,6 +172,13 @@ class Gateway:
             will=Will(topic=self._tree.up(self.name, "bye")),
         )
 
+    def _push_door(self) -> PushDoor | None:
+        port = self._config.push
+        if port is None:
+            return None
+        settings = DoorSettings(host=port.host, port=port.port, tcp=port.tcp, udp=port.udp)
+        return PushDoor(settings, take=self._pushes.take, clock=self._clock)
+
     async def run(self) -> None:
         """Run until cancelled."""
         started = asyncio.Event()
@@ -128,11 +186,14 @@ class Gateway:
             self._group = group
             group.create_task(self._mind.run(started), name="store")
             await started.wait()
+            collect_rarely()
             group.create_task(self._session.run(), name="mqtt")
             group.create_task(self._take_in(), name="intake")
             group.create_task(self._report_health(), name="health")
             for name, worker in self._meters.workers.items():
                 group.create_task(worker.run(), name=f"bus {name}")
+            if self._door is not None:
+                group.create_task(self._door.run(), name="pushes")
             _log.info("gateway.started", gateway=self.name, meters=len(self._meters.ids))
 
     # ---- the broker --------------------------------------------------------------------------------------------------
@@ -154,21 +215,24 @@ class Gateway:
         while True:
             messages = await self._session.next_batch()
             for message in messages:
-                handling = self._handling(message)
-                if handling is not None:
-                    await self._mind.submit(handling)
+                await self._take(message)
             # The cloud repeats what has no answer, so the broker need not keep it.
             self._session.ack(messages)
 
-    def _handling(self, message: Message) -> Handling | None:
+    async def _take(self, message: Message) -> None:
         try:
             address = self._tree.parse(message.topic)
             if message.retain:
                 raise MalformedError("retained by the broker", Reason.RETAINED)
         except WireError as error:
             _log.warning("message.refused", reason=error.reason)
-            return None
-        return partial(_on_message, address=address, sealed=message.payload)
+            return
+        station = self._mind.station
+        # Checked here, so that no transaction stands open meanwhile.
+        opened = station.open(address, message.payload)
+        # What was acknowledged is let go of in the transaction of the next event, unless something waits for its place.
+        is_patient = isinstance(opened, Ack) and not station.uplink.waits_for_room
+        await self._mind.submit(partial(_on_opened, address=address, message=opened), is_patient=is_patient)
 
     # ---- effects -----------------------------------------------------------------------------------------------------
 
@@ -180,6 +244,8 @@ class Gateway:
                 self._publish(self._tree.up(self.name, lane.value), sealed)
             case DriveRelay():
                 self._spawn(self._drive(effect))
+            case ObserveRelay(meter=meter):
+                self._spawn(self._observe(meter))
             case DemandRead():
                 self._spawn(self._read(effect))
             case AlignPolls(offset_ms=offset_ms):
@@ -210,6 +276,11 @@ class Gateway:
         closed = await self._meters.drive(drive, is_wanted=self._mind.station.relays.is_wanted)
         await self._mind.submit(lambda station, now: station.on_relay_driven(drive, closed=closed, now=now))
 
+    async def _observe(self, meter: str) -> None:
+        closed = await self._meters.observe(meter)
+        if closed is not None:
+            await self._mind.submit(lambda station, now: station.on_relay_seen(meter, closed=closed, now=now))
+
     async def _read(self, demand: DemandRead) -> None:
         values: list[ReadValue] | None = None
         detail = ""
@@ -226,6 +297,8 @@ class Gateway:
             case Reading():
                 channels = self._meters.channels(event.meter_id)
                 await self._mind.submit(_rows(channels, row_of(event, channels)))
+            case Captured() | Logged() | ClockSeen() | Identified() | Mirrored() | TaskRefused() | StatusSeen():
+                await self._mind.submit(_record(event))
             case ReadFailed(meter_id=meter, reason=reason):
                 # The schedule tries again, and MeterLost says when it matters.
                 _log.debug("read.failed", meter=meter, reason=reason)
@@ -240,6 +313,16 @@ class Gateway:
             case LineFound(bus_id=bus):
                 await self._mind.submit(_event("", EVENT_LINE_FOUND, bus))
 
+    async def _due(self, meter: str) -> tuple[Task, ...]:
+        return await self._mind.ask(lambda station, now: station.agenda.due(meter, now))
+
+    async def _senders(self) -> dict[str, Sender]:
+        meters = self._meters.push_book.meters
+        return await self._mind.ask(lambda station, _now: station.pushes.senders(meters))
+
+    async def _on_pushed(self, event: Pushed) -> None:
+        await self._mind.submit(lambda station, now: station.on_pushed(event, now))
+
     async def _report_health(self) -> None:
         while True:
             await asyncio.sleep(self._config.health_s)
@@ -249,15 +332,24 @@ class Gateway:
                 prefix = name.lower().replace("-", "_")[:20]
                 metrics.append((f"{prefix}_transactions", worker.usage.transactions))
                 metrics.append((f"{prefix}_bytes", worker.usage.sent_bytes + worker.usage.received_bytes))
+            if self._door is not None:
+                turned_away = sum(self._door.turned_away.values())
+                refused = sum(self._pushes.refused.values())
+                metrics += [("pushes_taken", self._pushes.taken), ("pushes_refused", refused)]
+                metrics.append(("pushes_turned_away", turned_away))
             await self._mind.submit(_health(metrics))
 
 
-def _on_message(station: Station, now: Moment, *, address: Address, sealed: bytes) -> Effects:
-    return station.on_message(address, sealed, now)
+def _on_opened(station: Station, now: Moment, *, address: Address, message: Opened) -> Effects:
+    return station.on_opened(address, message, now)
 
 
 def _rows(channels: Sequence[Channel], row: Row) -> Handling:
     return lambda station, now: station.on_rows(channels, [row], now)
+
+
+def _record(event: RecordEvent | StatusSeen) -> Handling:
+    return lambda station, now: station.on_record(event, now)
 
 
 def _event(meter: str, code: str, detail: str) -> Handling:

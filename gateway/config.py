@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from gateway.adapters.dlms.entries import DlmsEntry, PushPort, UdpLine
 from gateway.adapters.modbus import SerialLine, TcpLine
 from wire.limits import METERS_PER_GATEWAY_MAX
 from wire.runtime.clock import Clock, clock_from_text
@@ -50,19 +51,29 @@ class MeterEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     id: Name
     profile: str
-    """Name of a register map, for instance eastron-sdm120."""
-    unit: Annotated[int, Meta(ge=1, le=247)]
+    """Name of a register map, for instance eastron-sdm120, or of a make of DLMS meters, for instance is15959-d1."""
+    unit: Annotated[int, Meta(ge=1, le=247)] | None = None
+    """Modbus address; a DLMS meter has `dlms` instead."""
     relay: RelayOutput | None = None
+    """Of a board on the same Modbus line; a DLMS meter has its own."""
+    dlms: DlmsEntry | None = None
 
 
 class LineEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line with meters."""
 
     id: Name
-    connection: SerialLine | TcpLine
+    connection: SerialLine | TcpLine | UdpLine
+    protocol: Literal["modbus", "dlms-hdlc", "dlms-wrapper"] = "modbus"
     meters: list[MeterEntry]
     answer_ms_max: Annotated[int, Meta(ge=20, le=30_000)] = 1_000
     """How long a meter may take to answer."""
+    retries_max: Annotated[int, Meta(ge=0, le=9)] = 2
+    """How often a frame that got no answer is sent again; HDLC only."""
+    frame_bytes_max: Annotated[int, Meta(ge=128, le=2_030)] = 1_024
+    """Information of a frame that meters are asked to grant; 128 asks for nothing, for meters that dislike it."""
+    window: Annotated[int, Meta(ge=1, le=7)] = 1
+    """Frames in a row that meters are asked to grant; HDLC only."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +97,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Empty for the machine's clock; RATE@REAL=WALL for a simulated site whose days are short."""
     store: Store
     broker: Broker = Broker()
+    push: PushPort | None = None
+    """Left out, no port is open for meters."""
     lines: list[LineEntry]
 
 
@@ -111,6 +124,11 @@ protocol = "5"                    # or "3.1.1", which cannot say that a publish 
 # certfile = "gw-0001.crt"
 # keyfile = "gw-0001.key"
 
+# [push]                          # a port for what DLMS meters say by themselves; none without it
+# listen = "0.0.0.0:4059"         # wrapper
+# tcp = true
+# udp = true
+
 [[lines]]
 id = "line-1"
 answer_ms_max = 1000              # how long a meter may take to answer, ms
@@ -122,6 +140,41 @@ id = "EM-000001"
 profile = "eastron-sdm120"        # register map; see gateway/profiles
 unit = 1
 relay = { profile = "relay-coils-16", unit = 200, output = 0 }
+
+# Smart meters with profiles, event logs and a relay of their own:
+# [[lines]]
+# id = "line-2"
+# protocol = "dlms-hdlc"          # or "dlms-wrapper", whose connection may also be { type = "udp", ... }
+# connection = { type = "serial", device = "/dev/ttyUSB1", baud = 9600 }
+# answer_ms_max = 1000            # how long a meter may take to answer, ms
+# retries_max = 2                 # how often a frame that got no answer is sent again
+# frame_bytes_max = 1024          # frame length that meters are asked to grant, 128 to 2030
+# window = 1                      # frames in a row that meters are asked to grant, 1 to 7
+#
+# [[lines.meters]]
+# id = "SM-000001"
+# profile = "is15959-d1"
+# [lines.meters.dlms]
+# address = 17                    # physical HDLC address; left out over the wrapper
+# logical = 1                     # logical device, or wrapper port
+# peer_counters = "strict"        # or "per-association", for meters that forget their counter
+# [lines.meters.dlms.reading]     # who reads; client, mechanism and security as the profile has them
+# secret_file = "keys/SM-000001.reader"
+# [lines.meters.dlms.control]     # who writes: relay, clock, limits; without it the meter has no relay
+# secret_file = "keys/SM-000001.utility"
+# encryption_key_file = "keys/SM-000001.guek"
+# authentication_key_file = "keys/SM-000001.gak"
+# form = "glo"                    # or "ded", "general-glo", "general-ded"
+# [lines.meters.dlms.firmware]    # who brings firmware; optional
+# secret_file = "keys/SM-000001.firmware"
+# encryption_key_file = "keys/SM-000001.firmware-guek"
+# authentication_key_file = "keys/SM-000001.gak"
+# [lines.meters.dlms.push]        # what it sends by itself; without this nothing of it is taken
+# encryption_key_file = "keys/SM-000001.push-guek"
+# authentication_key_file = "keys/SM-000001.gak"
+# title = "4D4D4D0000BC614E"      # its system title; left out, the first that the keys prove is believed
+# names = ["MMM12345678"]         # what it calls itself, if visits cannot find out
+# security = "none"               # for a meter that pushes unprotected, instead of keys: anybody can speak for it
 """
 
 
@@ -163,10 +216,36 @@ def _check_names(config: Config, path: str) -> None:
         raise ConfigError(path, problem, "share them out among several gateways")
     _refuse_twice(meters, "meter {}", path, "give every meter its own id")
     _refuse_twice(Counter(line.id for line in config.lines), "line {}", path, "give every line its own id")
+    push = config.push
+    if push is not None and not (0 < push.port <= 0xFFFF and (push.tcp or push.udp)):
+        raise ConfigError(path, "push.listen has no such port, or neither tcp nor udp", "give 1 to 65535, and one")
     for line in config.lines:
+        _check_line(line, path)
         outputs = Counter((meter.relay.unit, meter.relay.output) for meter in line.meters if meter.relay is not None)
         what = f"line {line.id}: relay (unit, output) {{}}"
         _refuse_twice(outputs, what, path, "give every meter an output of its own")
+
+
+def _check_line(line: LineEntry, path: str) -> None:
+    """Refuse what cannot work together on one line."""
+    if line.protocol == "modbus":
+        if isinstance(line.connection, UdpLine):
+            raise ConfigError(path, f"line {line.id}: Modbus does not go over UDP", "use serial or tcp")
+        wrong = next((meter for meter in line.meters if meter.unit is None or meter.dlms is not None), None)
+        if wrong is not None:
+            problem = f"meter {wrong.id} is on a Modbus line and has no unit, or has dlms"
+            raise ConfigError(path, problem, f"give its unit, or line {line.id} another protocol")
+        return
+    if isinstance(line.connection, SerialLine if line.protocol == "dlms-wrapper" else UdpLine):
+        problem = f"line {line.id}: {line.protocol} does not go over {line.connection.__struct_config__.tag}"
+        raise ConfigError(path, problem, "use dlms-hdlc on serial or tcp, dlms-wrapper on tcp or udp")
+    for meter in line.meters:
+        if meter.dlms is None or meter.unit is not None or meter.relay is not None:
+            problem = f"meter {meter.id} is on a DLMS line and has no dlms, or has a unit or a relay board"
+            raise ConfigError(path, problem, "give it dlms and nothing of Modbus")
+    places = Counter((meter.dlms.address, meter.dlms.logical) for meter in line.meters if meter.dlms is not None)
+    what = f"line {line.id}: DLMS (address, logical) {{}}"
+    _refuse_twice(places, what, path, "give every meter an address of its own")
 
 
 def _refuse_twice(counted: Counter[T], what: str, path: str, remedy: str) -> None:

@@ -1,9 +1,10 @@
 """What the gateway asks of the world; adapters implement it and raise only what is declared here."""
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.acquisition import ReadMeter, Sample
+from gateway.core.acquisition import ReadMeter, Sample, Task, VisitEvent
 
 
 class BusError(Exception):
@@ -40,6 +41,28 @@ class MeterRefusedError(BusError):
         super().__init__(problem)
         self.code = code
         """The device's own code, for Modbus its exception code."""
+
+
+class UntrustedError(BusError):
+    """Raised when what came back does not prove that it is from the device, or fresh; no key is ever in the text."""
+
+    reason = "untrusted"
+
+
+class DisagreedError(BusError):
+    """Raised when a device took an order and, asked afterwards, shows that it did not follow it."""
+
+    reason = "disagreed"
+
+
+class Shelf(Protocol):
+    """What adapters keep over restarts, by name."""
+
+    async def kept(self, name: str) -> bytes | None:
+        """Return what was kept last, None if nothing was."""
+
+    async def keep(self, name: str, value: bytes) -> None:
+        """Keep a value; it is on the disk when this returns."""
 
 
 @dataclass(slots=True)
@@ -87,3 +110,18 @@ class BusDriver(Protocol):
 
     def reset(self) -> None:
         """Drop the connection; the next call opens it anew."""
+
+
+class VisitDriver(BusDriver, Protocol):
+    """A line with meters that keep records of their own."""
+
+    def visit(self, meter_id: str, tasks: tuple[Task, ...]) -> AsyncGenerator[VisitEvent, None]:
+        """Work off tasks in one association, giving each event as soon as it is there.
+
+        Closing the generator ends the association. What a meter refuses of a task is an event (`TaskRefused`), and the
+        next task follows; a meter that cannot be reached, or breaks off, is an error, and what was given stands. A
+        reading given has no `slot_ms`.
+
+        Raises:
+            BusError: See its subclasses.
+        """

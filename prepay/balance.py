@@ -3,25 +3,39 @@
     amount = credits + adjustments - sum over tariff periods of round(energy of the period * price)
 
 It decides what counts at an instant: credits and adjustments issued, and register points taken, not after it. The
-order in which entries are given and how often each is given make no difference. This module is the specification,
-written to be read; `prepay.account` keeps the same result up to date without starting over.
+order in which entries are given and how often each is given make no difference. A statement stands for the register
+points up to its close (`prepay.closing`), so the fold begins there and no balance of an earlier instant is known. This
+module is the specification, written to be read; `prepay.account` keeps the same result up to date without starting
+over.
 
 Whoever changes what any set of entries comes to raises `BALANCE_VERSION`, and keeps the old function for as long as
 boxes in the field compute it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+from prepay.closing import NEVER_MS, ClosedError, Period, is_followed, latest_close_ms, period_energies, reduced
 from prepay.digest import set_digest
-from prepay.entries import Adjustment, Assignment, Credit, Entry, Opening, RegisterPoint, Release, Tariff
+from prepay.entries import (
+    Adjustment,
+    Assignment,
+    CarriedInstallation,
+    Credit,
+    Entry,
+    Opening,
+    RegisterPoint,
+    Release,
+    Statement,
+    Tariff,
+)
 from prepay.identity import NaturalKey, entry_digest, moment_ms, natural_key, precedence, require_account
 from prepay.money import NO_CURRENCY, Currency, amount_text, charge_minor
 from prepay.register import Fault, Line, Mark, closing_mark, follow, line_start, point_mark
-from prepay.tariff import Schedule, Span, schedule, span_index
+from prepay.tariff import Schedule, schedule, span_index
 
-BALANCE_VERSION = 1
+BALANCE_VERSION = 2
 QUARANTINED_SHOWN_MAX = 32
 
 InstallationKey: TypeAlias = tuple[str, int]
@@ -78,7 +92,7 @@ class Balance:
     """`NO_CURRENCY` while the account's opening has not arrived."""
     version: int
     digest: bytes
-    """Of the whole set; box and cloud agree when version, digest and instant agree."""
+    """Of the reduced set; box and cloud agree when version, digest and instant agree."""
     at_ms: int
     credited_minor: int
     adjusted_minor: int
@@ -87,18 +101,32 @@ class Balance:
     """Energy that was priced."""
     unpriced_wh: int
     """Energy used before any tariff held; it costs nothing until one does."""
+    closed_at_ms: int
+    """The close of the latest statement, or `NEVER_MS`."""
+    settled_minor: int
+    """What the tariff periods cost that were over at the close."""
+    settled_wh: int
+    released_wh: int
+    """Energy of the installations that were over at the close, priced or not."""
     periods: tuple[PeriodCharge, ...]
-    """The periods with energy, by time."""
+    """The other periods with energy, by time."""
     installations: tuple[InstallationEnergy, ...]
-    """The installations begun, by meter serial and number."""
+    """The installations begun and not over at the close, by meter serial and number."""
     quarantined_count: int
     quarantined: tuple[Quarantined, ...]
-    """The latest of them, by time."""
+    """The latest of those that no statement stands for, by time."""
     missing_tariffs: tuple[bytes, ...]
     """Ids of tariffs that others name and the set lacks."""
 
     def __str__(self) -> str:
         return f"{amount_text(self.amount_minor, self.currency)} (v{self.version} {self.digest.hex()[:8]} {self.at_ms})"
+
+
+class Followed(NamedTuple):
+    """How far an installation was followed up to an instant."""
+
+    line: Line
+    charged_wh: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,8 +135,24 @@ class Sums:
 
     credited_minor: int = 0
     adjusted_minor: int = 0
-    energies_wh: dict[int, int]
-    """By index of the tariff span; -1 before the first."""
+    energies_wh: dict[int, int] = field(default_factory=dict)
+    """Since the statement, by index of the tariff span; -1 before the first."""
+    followed: dict[InstallationKey, Followed] = field(default_factory=dict)
+    """The installations to be told of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What a reduced set comes to at an instant before anything is rounded."""
+
+    opening: Opening | None
+    statement: Statement | None
+    """The latest."""
+    releases: Mapping[InstallationKey, Release]
+    prices: Schedule
+    sums: Sums
+    quarantined: Sequence[Quarantined]
+    """Up to the instant, by time; without those that the statement stands for."""
 
 
 def balance(version: int, entries: Iterable[Entry], *, account: str, at_ms: int) -> Balance:
@@ -116,42 +160,59 @@ def balance(version: int, entries: Iterable[Entry], *, account: str, at_ms: int)
 
     Args:
         version: The function asked for; only `BALANCE_VERSION` is known.
-        entries: The account's set, with the tariffs and register points that belong to it.
+        entries: The account's set, with the tariffs and register points that belong to it, reduced or not.
         account: The account.
         at_ms: The instant, Unix time in milliseconds.
 
     Raises:
         UnknownVersionError: This program does not compute that version.
         ForeignEntryError: An entry names another account.
+        ClosedError: The instant lies before the latest close.
     """
     require_version(version)
-    by_digest = {entry_digest(entry): entry for entry in entries}
-    for entry in by_digest.values():
+    members = reduced({entry_digest(entry): entry for entry in entries})
+    folded = fold(members, account=account, at_ms=at_ms)
+    return conclude(
+        account=account,
+        opening=folded.opening,
+        statement=folded.statement,
+        digest=set_digest(members),
+        at_ms=at_ms,
+        prices=folded.prices,
+        sums=folded.sums,
+        quarantined_count=len(folded.quarantined),
+        quarantined=folded.quarantined[-QUARANTINED_SHOWN_MAX:],
+    )
+
+
+def fold(members: Mapping[bytes, Entry], *, account: str, at_ms: int) -> Folded:
+    """Add up a reduced set, given by digest, at an instant.
+
+    Raises:
+        ForeignEntryError: An entry names another account.
+        ClosedError: The instant lies before the latest close.
+    """
+    for entry in members.values():
         require_account(entry, account)
-    counted, quarantined = _settle_conflicts(by_digest)
+    require_open(at_ms, latest_close_ms(members.values()))
+    counted, quarantined = _settle_conflicts(members)
     opening = next((entry for entry in counted.values() if isinstance(entry, Opening)), None)
+    statement = next((entry for entry in counted.values() if isinstance(entry, Statement)), None)
     tariffs = {entry: digest for digest, entry in counted.items() if isinstance(entry, Tariff)}
     prices = account_schedule(account, opening, tariffs)
     quarantined += tariff_quarantine(prices, tariffs)
-    sums = Sums(energies_wh={})
+    sums = Sums()
     for entry in counted.values():
         if isinstance(entry, Credit) and entry.issued_at_ms <= at_ms:
             sums.credited_minor += entry.amount_minor
         elif isinstance(entry, Adjustment) and entry.issued_at_ms <= at_ms:
             sums.adjusted_minor += entry.amount_minor
-    installations = _follow_all(counted, at_ms, prices.spans, sums, quarantined)
+    releases = {
+        (entry.meter_serial, entry.installation): entry for entry in counted.values() if isinstance(entry, Release)
+    }
+    _follow_all(counted, statement, releases, at_ms, prices, sums, quarantined)
     due = sorted(item for item in quarantined if item.at_ms <= at_ms)
-    return conclude(
-        account=account,
-        opening=opening,
-        digest=set_digest(by_digest),
-        at_ms=at_ms,
-        prices=prices,
-        sums=sums,
-        installations=installations,
-        quarantined_count=len(due),
-        quarantined=due[-QUARANTINED_SHOWN_MAX:],
-    )
+    return Folded(opening=opening, statement=statement, releases=releases, prices=prices, sums=sums, quarantined=due)
 
 
 def require_version(version: int) -> None:
@@ -162,6 +223,16 @@ def require_version(version: int) -> None:
     """
     if version != BALANCE_VERSION:
         raise UnknownVersionError(f"balance version {version} is not known here, only {BALANCE_VERSION}")
+
+
+def require_open(at_ms: int, closed_at_ms: int) -> None:
+    """Refuse an instant of which a set no longer says anything.
+
+    Raises:
+        ClosedError: It lies before the close.
+    """
+    if at_ms < closed_at_ms:
+        raise ClosedError(at_ms, closed_at_ms)
 
 
 def account_schedule(account: str, opening: Opening | None, tariffs: Iterable[Tariff]) -> Schedule:
@@ -178,11 +249,11 @@ def conclude(
     *,
     account: str,
     opening: Opening | None,
+    statement: Statement | None,
     digest: bytes,
     at_ms: int,
     prices: Schedule,
     sums: Sums,
-    installations: Iterable[InstallationEnergy],
     quarantined_count: int,
     quarantined: Iterable[Quarantined],
 ) -> Balance:
@@ -191,20 +262,18 @@ def conclude(
     Args:
         account: The account.
         opening: Its opening, if that has arrived.
-        digest: Of the whole set.
+        statement: The latest statement.
+        digest: Of the reduced set.
         at_ms: The instant.
         prices: The account's tariffs.
         sums: What counts at the instant.
-        installations: The installations begun, in any order.
-        quarantined_count: How many entries are in quarantine at the instant.
+        quarantined_count: How many entries are in quarantine at the instant, without those the statement stands for.
         quarantined: The latest `QUARANTINED_SHOWN_MAX` of them, sorted.
     """
-    periods = tuple(
-        _charge(prices.spans[index], energy_wh)
-        for index, energy_wh in sorted(sums.energies_wh.items())
-        if index >= 0 and energy_wh > 0
-    )
-    charged_minor = sum(period.amount_minor for period in periods)
+    energies = period_energies(prices, sums.energies_wh, statement)
+    periods = tuple(_charge(period, energy_wh) for period, energy_wh in sorted(energies.items()) if energy_wh > 0)
+    settled_minor, settled_wh = (statement.settled_minor, statement.settled_wh) if statement else (0, 0)
+    charged_minor = settled_minor + sum(period.amount_minor for period in periods)
     return Balance(
         account=account,
         amount_minor=sums.credited_minor + sums.adjusted_minor - charged_minor,
@@ -215,31 +284,39 @@ def conclude(
         credited_minor=sums.credited_minor,
         adjusted_minor=sums.adjusted_minor,
         charged_minor=charged_minor,
-        charged_wh=sum(period.energy_wh for period in periods),
-        unpriced_wh=sums.energies_wh.get(-1, 0),
+        charged_wh=settled_wh + sum(period.energy_wh for period in periods),
+        unpriced_wh=sums.energies_wh.get(-1, 0) + (statement.unpriced_wh if statement else 0),
+        closed_at_ms=statement.closed_at_ms if statement else NEVER_MS,
+        settled_minor=settled_minor,
+        settled_wh=settled_wh,
+        released_wh=statement.released_wh if statement else 0,
         periods=periods,
-        installations=tuple(sorted(installations, key=lambda item: (item.meter_serial, item.installation))),
-        quarantined_count=quarantined_count,
+        installations=tuple(_installation_energy(*item) for item in sorted(sums.followed.items())),
+        quarantined_count=quarantined_count + (statement.quarantined_count if statement else 0),
         quarantined=tuple(quarantined),
         missing_tariffs=prices.missing,
     )
 
 
-def installation_energy(key: InstallationKey, line: Line, charged_wh: int) -> InstallationEnergy:
-    """Return how far an installation has been followed."""
+def carried_by(statement: Statement | None) -> dict[InstallationKey, CarriedInstallation]:
+    """Return what a statement carries of each installation."""
+    carried = statement.installations if statement is not None else ()
+    return {(item.meter_serial, item.installation): item for item in carried}
+
+
+def _installation_energy(key: InstallationKey, followed: Followed) -> InstallationEnergy:
     return InstallationEnergy(
         meter_serial=key[0],
         installation=key[1],
-        charged_wh=charged_wh,
-        register_wh=line.believed.energy_wh,
-        read_at_ms=line.believed.taken_at_ms,
+        charged_wh=followed.charged_wh,
+        register_wh=followed.line.believed.energy_wh,
+        read_at_ms=followed.line.believed.taken_at_ms,
     )
 
 
-def _charge(span: Span, energy_wh: int) -> PeriodCharge:
-    tariff = span.tariff
-    amount_minor = charge_minor(energy_wh, price=tariff.price, price_digits=tariff.price_digits)
-    return PeriodCharge(tariff=tariff.id, from_ms=span.from_ms, energy_wh=energy_wh, amount_minor=amount_minor)
+def _charge(period: Period, energy_wh: int) -> PeriodCharge:
+    amount_minor = charge_minor(energy_wh, price=period.price, price_digits=period.price_digits)
+    return PeriodCharge(tariff=period.tariff, from_ms=period.from_ms, energy_wh=energy_wh, amount_minor=amount_minor)
 
 
 def _settle_conflicts(by_digest: Mapping[bytes, Entry]) -> tuple[dict[bytes, Entry], list[Quarantined]]:
@@ -258,28 +335,29 @@ def _settle_conflicts(by_digest: Mapping[bytes, Entry]) -> tuple[dict[bytes, Ent
 
 def _follow_all(
     counted: Mapping[bytes, Entry],
+    statement: Statement | None,
+    releases: Mapping[InstallationKey, Release],
     at_ms: int,
-    spans: Sequence[Span],
+    prices: Schedule,
     sums: Sums,
     quarantined: list[Quarantined],
-) -> list[InstallationEnergy]:
+) -> None:
     """Follow every installation up to an instant, adding its energies and faults to what is given."""
+    closed_at_ms = statement.closed_at_ms if statement is not None else NEVER_MS
+    carried_ones = carried_by(statement)
     assignments: dict[InstallationKey, Assignment] = {}
-    releases: dict[InstallationKey, Release] = {}
     marks: dict[InstallationKey, list[Mark]] = {}
     for digest, entry in counted.items():
         if isinstance(entry, Assignment):
             assignments[entry.meter_serial, entry.installation] = entry
-        elif isinstance(entry, Release):
-            releases[entry.meter_serial, entry.installation] = entry
-            marks.setdefault((entry.meter_serial, entry.installation), []).append(closing_mark(entry, digest))
         elif isinstance(entry, RegisterPoint):
             marks.setdefault((entry.meter_serial, entry.installation), []).append(point_mark(entry, digest))
-    starts_ms = [span.from_ms for span in spans]
-    followed: list[InstallationEnergy] = []
-    for key in marks.keys() | assignments.keys():
-        assignment, release = assignments.get(key), releases.get(key)
-        line, charged_wh = line_start(assignment), 0
+        elif isinstance(entry, Release) and entry.until_ms > closed_at_ms:
+            marks.setdefault((entry.meter_serial, entry.installation), []).append(closing_mark(entry, digest))
+    starts_ms = [span.from_ms for span in prices.spans]
+    for key in marks.keys() | assignments.keys() | carried_ones.keys():
+        assignment, release, carried = assignments.get(key), releases.get(key), carried_ones.get(key)
+        line, charged_wh = line_start(assignment, carried), carried.charged_wh if carried is not None else 0
         for mark in sorted(marks.get(key, ())):
             if mark.taken_at_ms > at_ms:
                 break
@@ -289,6 +367,5 @@ def _follow_all(
             sums.energies_wh[index] = sums.energies_wh.get(index, 0) + verdict.energy_wh
             if verdict.fault is not None:
                 quarantined.append(Quarantined(mark.taken_at_ms, mark.digest, verdict.fault, verdict.step_wh, b""))
-        if assignment is not None and assignment.from_ms <= at_ms:
-            followed.append(installation_energy(key, line, charged_wh))
-    return followed
+        if is_followed(assignment, release, carried, at_ms=at_ms, closed_at_ms=closed_at_ms):
+            sums.followed[key] = Followed(line, charged_wh)

@@ -55,10 +55,12 @@ class DigestTree:
         hashed_count: Nodes hashed so far, the measure of the work done.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, digests: Iterable[bytes] = ()) -> None:
         self._root = _Node()
         self._count = 0
         self.hashed_count = 0
+        for digest in digests:
+            self.add(digest)
 
     def __len__(self) -> int:
         return self._count

@@ -6,7 +6,7 @@ together is left to `prepay.balance`. Tags and field order are part of every dig
 """
 
 from enum import IntEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -16,6 +16,10 @@ INSTANT_MS_MAX = 253_402_300_799_999
 """The end of the year 9999, Unix time in milliseconds."""
 QUANTITY_MAX = 10**15
 """The largest amount in minor units and the largest register in watt-hours."""
+INSTALLATIONS_MAX = 16
+"""Installations of one account that a statement can carry."""
+PERIODS_MAX = 4
+"""Tariff periods that a statement can leave open."""
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9-]+\Z")]
 MeterSerial: TypeAlias = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[!-~]+\Z")]
@@ -26,6 +30,10 @@ BootId: TypeAlias = Annotated[bytes, Meta(min_length=8, max_length=8)]
 InstantMs: TypeAlias = Annotated[int, Meta(ge=0, le=INSTANT_MS_MAX)]
 EnergyWh: TypeAlias = Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]
 InstallationNumber: TypeAlias = Annotated[int, Meta(ge=1, le=2**32 - 1)]
+EntryDigest: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Price: TypeAlias = Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]
+PriceDigits: TypeAlias = Annotated[int, Meta(ge=0, le=PRICE_DIGITS_MAX)]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class AdjustmentReason(IntEnum):
@@ -94,9 +102,9 @@ class Tariff(Struct, frozen=True, kw_only=True, array_like=True, tag=4, forbid_u
     """A tariff class, or one account, whose own tariffs go before those of its class; the two share one name space."""
     predecessor: Annotated[bytes, Meta(max_length=16)]
     """Id of the tariff of the same scope before this one; empty for the first."""
-    price: Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]
+    price: Price
     """Minor units per 1000 Wh times 10 to the power `price_digits`."""
-    price_digits: Annotated[int, Meta(ge=0, le=PRICE_DIGITS_MAX)]
+    price_digits: PriceDigits
     effective_from_ms: InstantMs
 
 
@@ -143,4 +151,66 @@ class RegisterPoint(Struct, frozen=True, kw_only=True, array_like=True, tag=7, f
     reason: PointReason
 
 
-Entry: TypeAlias = Opening | Credit | Adjustment | Tariff | Assignment | Release | RegisterPoint
+class Reached(NamedTuple):
+    """A register and when it was read."""
+
+    taken_at_ms: InstantMs
+    energy_wh: EnergyWh
+
+
+class CarriedInstallation(Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """How far an installation was followed at a close."""
+
+    meter_serial: MeterSerial
+    installation: InstallationNumber
+    charged_wh: EnergyWh
+    """Since the installation began."""
+    believed: Reached
+    """The last believed register, or the opening."""
+    candidate: Reached | None
+    """A later register that no rule explained; the next point may confirm it."""
+
+
+class CarriedPeriod(Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """The energy of a tariff period that goes on after the close; it is rounded with what comes."""
+
+    from_ms: InstantMs
+    tariff: EntryId
+    price: Price
+    price_digits: PriceDigits
+    energy_wh: EnergyWh
+
+
+class Statement(Struct, frozen=True, kw_only=True, array_like=True, tag=8, forbid_unknown_fields=True, gc=False):
+    """An account is closed at an instant: this stands for all its register points up to then, and goes on from there.
+
+    The latest close counts. Credits, adjustments, tariffs, assignments and releases stay entries of their own.
+    """
+
+    account: Name
+    closed_at_ms: InstantMs
+    issued_at_ms: InstantMs
+    """When the cloud signed it, later than the close."""
+    predecessor: Annotated[bytes, Meta(max_length=32)]
+    """Digest of the statement before this one; empty for the first."""
+    covers: EntryDigest
+    """Of the set this stands for: the predecessor, and the register points since its close."""
+    points_count: Count
+    """Register points this stands for, the predecessors' among them."""
+    quarantined_count: Count
+    """How many of them were not believed."""
+    settled_wh: EnergyWh
+    """Priced energy of the tariff periods that were over at the close."""
+    settled_minor: Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]
+    """What it cost, each period rounded once, in minor units."""
+    unpriced_wh: EnergyWh
+    """Energy used before any tariff held; it costs nothing any more."""
+    released_wh: EnergyWh
+    """Energy of the installations that had ended at the close."""
+    installations: Annotated[tuple[CarriedInstallation, ...], Meta(max_length=INSTALLATIONS_MAX)]
+    """Those that go on, by meter serial and number."""
+    periods: Annotated[tuple[CarriedPeriod, ...], Meta(max_length=PERIODS_MAX)]
+    """Those that go on."""
+
+
+Entry: TypeAlias = Opening | Credit | Adjustment | Tariff | Assignment | Release | RegisterPoint | Statement

@@ -2,8 +2,8 @@
 
 An entry is its value: its digest is the SHA-256 of its deterministic encoding (CBOR arrays of shortest integers, byte
 and text strings; no maps, no floats). Two values under one natural key are both kept; the one that sorts first by
-`precedence` counts: the smaller amount or register, which never invents money or consumption, then the smaller
-encoding, which is arbitrary and the same everywhere.
+`precedence` counts: the smaller amount, register or charge, which never invents money or consumption, then the smaller
+digest, which is arbitrary and the same everywhere.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import TypeAlias
 import cbor2
 import msgspec
 
-from prepay.entries import Adjustment, Assignment, Credit, Entry, Opening, RegisterPoint, Release, Tariff
+from prepay.entries import Adjustment, Assignment, Credit, Entry, Opening, RegisterPoint, Release, Statement, Tariff
 
 NaturalKey: TypeAlias = tuple[str | int | bytes, ...]
 
@@ -48,17 +48,22 @@ def natural_key(entry: Entry) -> NaturalKey:
             return (6, entry.meter_serial, entry.installation)
         case RegisterPoint():
             return (7, entry.meter_serial, entry.installation, entry.boot_id, entry.tick_ms)
+        case Statement():
+            return (8, entry.account, entry.closed_at_ms)
 
 
 def precedence(entry: Entry) -> tuple[int, bytes]:
     """Return the order among values of one natural key; the first counts."""
     match entry:
         case Credit() | Adjustment():
-            return entry.amount_minor, encode(entry)
+            quantity = entry.amount_minor
         case RegisterPoint():
-            return entry.energy_wh, encode(entry)
+            quantity = entry.energy_wh
+        case Statement():
+            quantity = entry.settled_wh + sum(period.energy_wh for period in entry.periods)
         case _:
-            return 0, encode(entry)
+            quantity = 0
+    return quantity, entry_digest(entry)
 
 
 def moment_ms(entry: Entry) -> int:
@@ -76,6 +81,8 @@ def moment_ms(entry: Entry) -> int:
             return entry.until_ms
         case RegisterPoint():
             return entry.taken_at_ms
+        case Statement():
+            return entry.closed_at_ms
 
 
 def require_account(entry: Entry, account: str) -> None:

@@ -9,13 +9,14 @@ A point that no rule explains from the last believed point is quarantined and be
 believed if it follows from the last believed point (the candidate was a wrong reading) or from the candidate (the
 register really moved: a meter replaced or reset); if both explain it, the smaller energy counts. So a step that cannot
 be is never charged, whatever comes later, and one wrong value or a new register costs no more than its own step. What
-a point was charged depends on earlier points only.
+a point was charged depends on earlier points only. After a statement an installation goes on from the register that the
+statement carries.
 """
 
 from enum import IntEnum
 from typing import NamedTuple
 
-from prepay.entries import Assignment, RegisterPoint, Release
+from prepay.entries import Assignment, CarriedInstallation, RegisterPoint, Release
 
 TIME_TOLERANCE_MS = 60_000
 """How far two reading times may be off together: sampling, transport on the bus, a clock being set."""
@@ -47,9 +48,9 @@ class Mark(NamedTuple):
     taken_at_ms: int
     energy_wh: int
     key: bytes
-    """Boot id and tick; empty for the opening and the closing of an installation."""
+    """Boot id and tick; empty for the opening and the closing of an installation, and what a statement carries."""
     digest: bytes
-    """Of the entry it comes from."""
+    """Of the entry it comes from; empty for an opening and what a statement carries."""
 
 
 class Line(NamedTuple):
@@ -67,15 +68,26 @@ class Verdict(NamedTuple):
     fault: Fault | None
     step_wh: int
     """For a fault of the register: how far it moved from the last believed point."""
-    line: Line
+    believed: Mark
+    candidate: Mark | None
+
+    @property
+    def line(self) -> Line:
+        """How far the installation has been followed with this mark."""
+        return Line(self.believed, self.candidate)
 
 
 _NOWHERE = Mark(0, 0, b"", b"")
 
 
+def point_key(point: RegisterPoint) -> bytes:
+    """Return what tells the points of an installation apart."""
+    return point.boot_id + point.tick_ms.to_bytes(8, "big")
+
+
 def point_mark(point: RegisterPoint, digest: bytes) -> Mark:
     """Return the mark of a register point."""
-    return Mark(point.taken_at_ms, point.energy_wh, point.boot_id + point.tick_ms.to_bytes(8, "big"), digest)
+    return Mark(point.taken_at_ms, point.energy_wh, point_key(point), digest)
 
 
 def closing_mark(release: Release, digest: bytes) -> Mark:
@@ -83,8 +95,11 @@ def closing_mark(release: Release, digest: bytes) -> Mark:
     return Mark(release.until_ms, release.closing_wh, b"", digest)
 
 
-def line_start(assignment: Assignment | None) -> Line:
-    """Return the line before the first mark of an installation."""
+def line_start(assignment: Assignment | None, carried: CarriedInstallation | None = None) -> Line:
+    """Return the line before the first mark of an installation, or the first after a statement."""
+    if carried is not None:
+        candidate = Mark(*carried.candidate, b"", b"") if carried.candidate is not None else None
+        return Line(Mark(*carried.believed, b"", b""), candidate)
     if assignment is None:
         return Line(_NOWHERE, None)
     return Line(Mark(assignment.from_ms, assignment.opening_wh, b"", b""), None)
@@ -93,19 +108,19 @@ def line_start(assignment: Assignment | None) -> Line:
 def follow(assignment: Assignment | None, release: Release | None, line: Line, mark: Mark) -> Verdict:
     """Judge the next mark of an installation."""
     if assignment is None:
-        return Verdict(0, Fault.UNASSIGNED, 0, line)
+        return Verdict(0, Fault.UNASSIGNED, 0, *line)
     released = release is not None and mark.key != b"" and mark.taken_at_ms >= release.until_ms
     if released or mark.taken_at_ms < assignment.from_ms:
-        return Verdict(0, Fault.OUTSIDE, 0, line)
+        return Verdict(0, Fault.OUTSIDE, 0, *line)
     energies = [step_wh(assignment, line.believed, mark)]
     if line.candidate is not None:
         energies.append(step_wh(assignment, line.candidate, mark))
     explained = [energy for energy in energies if energy is not None]
     if explained:
-        return Verdict(min(explained), None, 0, Line(mark, None))
+        return Verdict(min(explained), None, 0, mark, None)
     moved_wh = mark.energy_wh - line.believed.energy_wh
     fault = Fault.BACKWARDS if moved_wh < 0 else Fault.IMPLAUSIBLE
-    return Verdict(0, fault, moved_wh, Line(line.believed, mark))
+    return Verdict(0, fault, moved_wh, line.believed, mark)
 
 
 def step_wh(assignment: Assignment, start: Mark, end: Mark) -> int | None:

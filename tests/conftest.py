@@ -3,6 +3,7 @@
 A server that is not installed fails the test that needs it, with the line that installs it; nothing is skipped.
 """
 
+import asyncio
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,9 @@ from tests.rig.processes import ManagedProcess, known_processes, wattpost_proces
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=True, database=None)
 hypothesis.settings.register_profile("explore", derandomize=False, deadline=None, print_blob=True, max_examples=5000)
 hypothesis.settings.load_profile("fixed")
+
+# Else asyncio makes a loop for whoever asks for "the" loop, as pytest-asyncio does, and nobody ever closes that one.
+asyncio.set_event_loop(None)
 
 Server = TypeVar("Server", PostgresServer, InfluxServer)
 

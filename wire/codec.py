@@ -5,8 +5,11 @@ place, indefinite lengths, duplicate keys, trailing bytes and unknown fields are
 """
 
 import zlib
+from collections.abc import Sequence
+from functools import cache
 from io import BytesIO
-from typing import Any, NoReturn
+from types import UnionType
+from typing import Any, NoReturn, get_args
 
 import cbor2
 import msgspec
@@ -71,10 +74,34 @@ def decode_as(data: bytes, union: Any) -> Any:
 
 def convert(item: object, union: Any) -> Any:
     """Return a decoded item as a member of a tagged union, every bound checked."""
+    # msgspec looks a union through on each call and knows a struct by heart; a tag it does not name fails below.
+    by_tag = _by_tag(union)
+    if by_tag and isinstance(item, list) and item and isinstance(item[0], str):
+        union = by_tag.get(item[0], union)
     try:
         return msgspec.convert(item, union, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
         raise MalformedError(str(error)[:200]) from error
+
+
+@cache
+def _by_tag(union: Any) -> dict[str, type[msgspec.Struct]]:
+    """Return the members of a union of tagged structs by their tags; nothing for any other type."""
+    members = get_args(union) if isinstance(union, UnionType) else ()
+    if not members or not all(isinstance(member, type) and issubclass(member, msgspec.Struct) for member in members):
+        return {}
+    return {str(member.__struct_config__.tag): member for member in members}
+
+
+def encode_array(encoded: Sequence[bytes]) -> bytes:
+    """Return the array of items that are encoded already."""
+    count = len(encoded)
+    assert count < 2**16
+    if count < 24:
+        head = bytes([0x80 | count])
+    else:
+        head = b"\x98" + count.to_bytes(1) if count < 2**8 else b"\x99" + count.to_bytes(2)
+    return head + b"".join(encoded)
 
 
 def encode_message(message: object) -> bytes:

@@ -265,7 +265,16 @@ def make_batch(facts: Sequence[UpFact], *, store: bytes, index: int) -> Batch:
     Raises:
         LimitExceededError: More facts or bytes than a batch may hold; fewer facts will fit.
     """
-    plain = codec.encode(list(facts))
+    return make_batch_of([codec.encode(fact) for fact in facts], store=store, index=index)
+
+
+def make_batch_of(facts: Sequence[bytes], *, store: bytes, index: int) -> Batch:
+    """Return encoded facts as a batch, as `make_batch` does.
+
+    Raises:
+        LimitExceededError: As there.
+    """
+    plain = codec.encode_array(facts)
     if len(facts) > limits.FACTS_PER_BATCH_MAX or len(plain) > limits.BODY_BYTES_MAX:
         raise LimitExceededError(f"{len(facts)} facts of {len(plain)} bytes")
     compressed = zlib.compress(plain, level=9)
@@ -281,7 +290,7 @@ def facts_of(batch: Batch) -> list[UpFact]:
         MalformedError: Its body is no list of facts.
     """
     body = codec.inflate(batch.body, bytes_max=limits.BODY_BYTES_MAX) if batch.deflated else batch.body
-    facts: list[UpFact] = codec.decode_as(
-        body, Annotated[list[UpFact], Meta(min_length=1, max_length=limits.FACTS_PER_BATCH_MAX)]
-    )
-    return facts
+    items = codec.decode_strict(body)
+    if not isinstance(items, list) or not 1 <= len(items) <= limits.FACTS_PER_BATCH_MAX:
+        raise MalformedError(f"not a list of 1 to {limits.FACTS_PER_BATCH_MAX} facts")
+    return [codec.convert(item, UpFact) for item in items]

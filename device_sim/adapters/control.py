@@ -19,7 +19,9 @@ from device_sim.core.site import Site, UnknownDeviceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from device_sim.adapters.meter_life import MeterLife
     from device_sim.adapters.truth import Truth
+    from device_sim.core.dlms_meter import DlmsMeter
     from wire.runtime.clock import Clock
 
 LINE_BYTES_MAX: Final = 16 * 1024
@@ -46,10 +48,37 @@ class FaultCommand(
 
 
 class RelayCommand(_Command, frozen=True, kw_only=True, tag="relay"):
-    """Tell how a household's switch stands; with `closed`, move it by hand first."""
+    """Tell how a household's switch stands; with `closed`, move it by hand first, unless it is inside the meter."""
 
     meter: Name
     closed: bool | None = None
+
+
+class PowerCommand(_Command, frozen=True, kw_only=True, tag="power"):
+    """Take the mains away from a DLMS meter and its household, or give them back."""
+
+    meter: Name
+    on: bool
+
+
+class EventCommand(_Command, frozen=True, kw_only=True, tag="event"):
+    """Let something happen to a DLMS meter that it logs under a code, such as 251: its cover is opened."""
+
+    meter: Name
+    code: Annotated[int, msgspec.Meta(ge=1, le=0xFFFF)]
+
+
+class WeldCommand(_Command, frozen=True, kw_only=True, tag="weld"):
+    """Let the contacts of a DLMS meter's switch stick, or repair them."""
+
+    meter: Name
+    welded: bool
+
+
+class ButtonCommand(_Command, frozen=True, kw_only=True, tag="button"):
+    """Press the button of a DLMS meter."""
+
+    meter: Name
 
 
 class TruthCommand(_Command, frozen=True, kw_only=True, tag="truth"):
@@ -66,7 +95,8 @@ class CutterCommand(_Command, frozen=True, kw_only=True, tag="cutter"):
     drop_after_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**40)] | None = None
 
 
-Command = StateCommand | FaultCommand | RelayCommand | TruthCommand | CutterCommand
+MeterCommand = PowerCommand | EventCommand | WeldCommand | ButtonCommand
+Command = StateCommand | FaultCommand | RelayCommand | MeterCommand | TruthCommand | CutterCommand
 
 
 class CommandError(ValueError):
@@ -76,8 +106,11 @@ class CommandError(ValueError):
 class Control:
     """Carries commands out."""
 
-    def __init__(self, *, site: Site, clock: Clock, truth: Truth, cutters: Mapping[str, NetworkCutter]) -> None:
+    def __init__(
+        self, *, site: Site, life: MeterLife, clock: Clock, truth: Truth, cutters: Mapping[str, NetworkCutter]
+    ) -> None:
         self._site = site
+        self._life = life
         self._clock = clock
         self._truth = truth
         self._cutters = dict(cutters)
@@ -126,11 +159,31 @@ class Control:
                     self._site.switch_relay(meter, closed=closed, now_ms=now_ms)
                 state = self._site.state(meter, now_ms=now_ms)
                 return {"meter": meter, "relay_closed": state.relay_closed, "energised": state.energised}
+            case PowerCommand() | EventCommand() | WeldCommand() | ButtonCommand():
+                found = self._site.dlms_meter(command.meter)
+                self._happen(found, command, now_ms)
+                self._life.settle(found)
+                return {"meter": found.id, "dlms": found.state()}
             case TruthCommand():
                 await self._truth.flush()
                 return {"site_ms": now_ms, "devices": dict(self._truth.tallies)}
             case CutterCommand():
                 return await self._perform_on_network(command)
+
+    def _happen(self, meter: DlmsMeter, command: MeterCommand, now_ms: int) -> None:
+        """Let something happen to a DLMS meter."""
+        device = meter.device
+        match command:
+            case PowerCommand(on=True):
+                device.restore_power(now_ms=now_ms)
+            case PowerCommand():
+                device.fail_power(now_ms=now_ms)
+            case EventCommand(code=code):
+                device.happen(code, now_ms=now_ms)
+            case WeldCommand(welded=welded):
+                device.weld_relay(is_welded=welded, now_ms=now_ms)
+            case ButtonCommand():
+                device.press_button(now_ms=now_ms)
 
     async def _perform_on_network(self, command: CutterCommand) -> dict[str, Any]:
         cutter = self._cutters.get(command.cutter)

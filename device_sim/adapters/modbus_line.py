@@ -21,6 +21,7 @@ from pymodbus.pdu.register_message import (
     ReadInputRegistersResponse,
 )
 
+from device_sim.adapters.pace import Pace
 from device_sim.core.exchange import (
     Coils,
     Device,
@@ -37,9 +38,10 @@ from device_sim.core.exchange import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from random import Random
 
+    from device_sim.adapters.carriers import Stream
     from device_sim.adapters.truth import Truth
     from wire.runtime.clock import Clock
 
@@ -56,11 +58,9 @@ _NO_FUNCTION: Final = 0x60
 
 
 @dataclass(slots=True)
-class Stream:
-    """One connection to a line, with what has come of the next frame."""
+class _Unread:
+    """What has come of the next frame on a connection."""
 
-    write: Callable[[bytes], None]
-    is_open: Callable[[], bool]
     pending: bytes = b""
     heard_at_s: float = 0.0
 
@@ -92,33 +92,38 @@ class ModbusLine:
         self._is_rtu = is_rtu
         decoder = DecodePDU(is_server=True)
         self._framer: FramerBase = FramerRTU(decoder) if is_rtu else FramerSocket(decoder)
-        self._second_per_character = BITS_PER_CHARACTER / baud if baud else 0.0
+        self._pace = Pace(baud=baud, bits_per_character=BITS_PER_CHARACTER, gap_characters=FRAME_GAP_CHARACTERS)
         self._clock = clock
         self._truth = truth
         self._rng = rng
-        self._free_at_s = 0.0
+        self._unread: dict[Stream, _Unread] = {}
 
     def received(self, stream: Stream, data: bytes) -> None:
         """Take bytes from a connection and serve the requests that they complete."""
+        unread = self._unread.setdefault(stream, _Unread())
         now_s = asyncio.get_running_loop().time()
-        if now_s - stream.heard_at_s > FRAME_GAP_S or len(stream.pending) > FRAME_BYTES_MAX:
-            stream.pending = b""
-        stream.heard_at_s = now_s
-        stream.pending += data
-        while stream.pending:
+        if now_s - unread.heard_at_s > FRAME_GAP_S or len(unread.pending) > FRAME_BYTES_MAX:
+            unread.pending = b""
+        unread.heard_at_s = now_s
+        unread.pending += data
+        while unread.pending:
             try:
-                used_bytes, pdu = self._framer.handleFrame(stream.pending, 0, 0)
+                used_bytes, pdu = self._framer.handleFrame(unread.pending, 0, 0)
             except ModbusException:
-                self._refuse_unreadable(stream)
+                frame, unread.pending = unread.pending, b""
+                self._refuse_unreadable(stream, frame)
                 return
-            stream.pending = stream.pending[used_bytes:]
+            unread.pending = unread.pending[used_bytes:]
             if pdu is None:
                 return
             self._serve(stream, pdu, _request(pdu), used_bytes)
 
-    def _refuse_unreadable(self, stream: Stream) -> None:
+    def closed(self, stream: Stream) -> None:
+        """Forget a connection."""
+        self._unread.pop(stream, None)
+
+    def _refuse_unreadable(self, stream: Stream, frame: bytes) -> None:
         """Answer a frame that is whole but holds no request Modbus knows; on RTU such a frame is just noise."""
-        frame, stream.pending = stream.pending, b""
         if self._is_rtu or len(frame) <= _MBAP_FUNCTION:
             return
         is_known = frame[_MBAP_FUNCTION] in self._framer.decoder.pdu_table
@@ -130,16 +135,16 @@ class ModbusLine:
     def _serve(self, stream: Stream, pdu: ModbusPDU, request: Request, request_bytes: int) -> None:
         device = self._units.get(pdu.dev_id)
         if device is None:
-            self._occupy(request_bytes)
+            self._pace.occupy(request_bytes)
             return
         at_ms = self._clock.wall_ms()
         done = exchange(device, request, now_ms=at_ms)
         if done.reply is None:
             self._truth.silent(device.id)
-            self._occupy(request_bytes)
+            self._pace.occupy(request_bytes)
             return
         frame = self._framer.buildFrame(_response(pdu, done.reply))
-        delay_s = self._occupy(request_bytes + len(frame)) + done.delay_ms / 1000
+        delay_s = self._pace.occupy(request_bytes + len(frame)) + done.delay_ms / 1000
         if delay_s:
             loop = asyncio.get_running_loop()
             loop.call_later(delay_s, self._send, stream, device.id, frame, done, at_ms)
@@ -157,15 +162,6 @@ class ModbusLine:
             stream.write(frame)
             assert done.reply is not None
             self._truth.answered(device_id, done.reply, at_ms=at_ms)
-
-    def _occupy(self, byte_count: int) -> float:
-        """Let an exchange take its time on the line after those before it, and return in how many seconds."""
-        if not self._second_per_character:
-            return 0.0
-        now_s = asyncio.get_running_loop().time()
-        spent_s = (byte_count + 2 * FRAME_GAP_CHARACTERS) * self._second_per_character
-        self._free_at_s = max(now_s, self._free_at_s) + spent_s
-        return self._free_at_s - now_s
 
     def _spoilt(self, frame: bytes) -> bytes:
         """Return a frame that no master can take for a good one."""

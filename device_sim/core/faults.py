@@ -1,7 +1,7 @@
 """What can be wrong with one device, when, and how badly: planned by site time, or switched at run time.
 
 Faults of the line (dead, slow, garbled) are drawn here; faults of the registers (repeated, rollover, absurd) are only
-kept here and take effect in `distortion`.
+kept here and take effect in `distortion`, that of the clock (skewed) in `dlms_meter`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ class FaultKind(StrEnum):
     SLOW = "slow"
     """It answers `delay_ms` late."""
     GARBLED = "garbled"
-    """Bytes of its answers are spoilt: on RTU the checksum fails, on TCP the function code is none."""
+    """Bytes of its answers are spoilt: a checksum fails, or without one, what leads the answer is none."""
     REPEATED = "repeated"
     """Its registers stay as they were when first read under the fault."""
     ROLLOVER = "rollover"
     """Its import energy counts up to `rollover_wh` only, and begins again at 0."""
     ABSURD = "absurd"
     """One read shows an energy or a power far too high; the fault is then spent until it is switched on again."""
+    SKEWED = "skewed"
+    """Its clock goes wrong by `skew_s` when the fault begins, and stays so until somebody sets it."""
 
 
 LINE_FAULTS: Final = frozenset({FaultKind.DEAD, FaultKind.SLOW, FaultKind.GARBLED})
@@ -57,6 +59,8 @@ class FaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Rollover: where the register turns over, in Wh; 0 for the next full kilowatt-hour after the fault begins."""
     absurd: AbsurdQuantity = AbsurdQuantity.ENERGY
     """Absurd: which value is too high."""
+    skew_s: Annotated[int, msgspec.Meta(ge=-(10**9), le=10**9)] = 3600
+    """Skewed: by how much the clock jumps, in seconds of site time; negative for back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ _FEEDER_DROP_V: Final = 9.0
 """What the village's evening peak takes off the voltage at the end of the feeder."""
 _VOLTAGE_MIN_V: Final = 140.0
 _NOISE_MINUTES: Final = 5
+FEEDER_DAYS_MAX: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,36 +151,47 @@ def _between(one: PhaseState, other: PhaseState) -> float:
     return sqrt(a_v * a_v + b_v * b_v + a_v * b_v)
 
 
+@dataclass(frozen=True, slots=True)
+class _FeederDay:
+    """One local day at the transformer."""
+
+    voltage_mv: tuple[MinuteCurve, ...]
+    frequency_mhz: MinuteCurve
+
+
 class Feeder:
-    """Voltage and frequency at the village's transformer: noise, the evening's drop, and a few short sags a day."""
+    """Voltage and frequency at the village's transformer: noise, the evening's drop, and a few short sags a day.
+
+    The days in use are kept: meters pass midnight one after the other.
+    """
 
     def __init__(self, *, profile: StandardProfile, seed: int) -> None:
         self._profile = profile
         self._key = stream_key(seed, "feeder")
-        self._day_index = -1
-        self._voltage_mv: tuple[MinuteCurve, ...] = ()
-        self._frequency_mhz: MinuteCurve | None = None
+        self._days: dict[int, _FeederDay] = {}
 
     def voltage_v(self, phase: int, day_index: int, day_ms: int) -> float:
-        self._load(day_index)
-        return self._voltage_mv[phase].at(day_ms) / 1000
+        return self._day(day_index).voltage_mv[phase].at(day_ms) / 1000
 
     def frequency_hz(self, day_index: int, day_ms: int) -> float:
-        self._load(day_index)
-        assert self._frequency_mhz is not None
-        return self._frequency_mhz.at(day_ms) / 1000
+        return self._day(day_index).frequency_mhz.at(day_ms) / 1000
 
-    def _load(self, day_index: int) -> None:
-        if day_index == self._day_index:
-            return
+    def _day(self, day_index: int) -> _FeederDay:
+        day = self._days.get(day_index)
+        if day is None:
+            if len(self._days) >= FEEDER_DAYS_MAX:
+                del self._days[next(iter(self._days))]
+            day = self._days[day_index] = self._make_day(day_index)
+        return day
+
+    def _make_day(self, day_index: int) -> _FeederDay:
         rng = np.random.default_rng([self._key, day_index])
         burden = np.repeat(self._profile.day_w(day_index) / self._profile.peak_w, MINUTES_PER_DAY // QUARTERS_PER_DAY)
         calm_v = _FEEDER_V - _FEEDER_DROP_V * burden
         for start in rng.integers(MINUTES_PER_DAY, size=int(rng.poisson(2.0))).tolist():
             calm_v[start : start + int(rng.integers(1, 6))] -= rng.uniform(8.0, 24.0)
-        self._voltage_mv = tuple(_noisy(calm_v, 1.3, rng) for _ in range(3))
-        self._frequency_mhz = _noisy(np.full(MINUTES_PER_DAY, 50.0), 0.02, rng)
-        self._day_index = day_index
+        voltage_mv = tuple(_noisy(calm_v, 1.3, rng) for _ in range(3))
+        return _FeederDay(voltage_mv, _noisy(np.full(MINUTES_PER_DAY, 50.0), 0.02, rng))
 
 
 def _noisy(calm: NDArray[np.float64], deviation: float, rng: np.random.Generator) -> MinuteCurve:

@@ -9,7 +9,8 @@ keep, and these are taken out one by one, each for a reason with a meter and a t
 
 Reads on demand ask for the voltage, so they touch no energy register. What is left must be in the database: same meter,
 same energy, as many times. A reading that is not there is lost; one that is there too often, or was never sent, or
-contradicts another under its key, is counted as doubled.
+contradicts another under its key, is counted as doubled. What DLMS meters captured by themselves is counted before, in
+`rows`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from device_sim.village.rows import RowAccount
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -72,7 +75,18 @@ class Account:
     excused: int = 0
     values: int = 0
     """Values of all channels in the database."""
+    rows: int = 0
+    """Of those committed, rows that meters captured by themselves."""
     lost_of: Counter[str] = field(default_factory=Counter)
+
+    def add(self, rows: RowAccount) -> None:
+        """Count rows that meters captured by themselves, too."""
+        self.taken += rows.captured
+        self.committed += rows.held
+        self.rows += rows.held
+        self.lost += rows.lost
+        self.doubled += rows.doubled
+        self.lost_of += rows.lost_of
 
     @property
     def is_even(self) -> bool:
@@ -141,13 +155,12 @@ class _FailedRead(msgspec.Struct, frozen=True):
     meter: str = ""
 
 
-def given_up(log: Iterable[bytes], *, before_ms: int, after_ms: int) -> list[Excuse]:
+def given_up(log: Iterable[bytes], *, before_ms: Mapping[str, int], after_ms: int) -> list[Excuse]:
     """Return the reads that a gateway says, in its log, it gave up.
 
     Args:
         log: Lines of JSON.
-        before_ms: How long before it gave the read up, in site ms, a part of it may have been answered; less than a
-            capture period, so that the read before, which is owed, is not excused.
+        before_ms: By meter, how long before it gave the read up, in site ms, a part of it may have been answered.
         after_ms: How long after that, in site ms, a late answer may have come.
     """
     excuses: list[Excuse] = []
@@ -156,7 +169,7 @@ def given_up(log: Iterable[bytes], *, before_ms: int, after_ms: int) -> list[Exc
             continue
         failed = msgspec.json.decode(line, type=_FailedRead)
         at_ms = round(failed.timestamp.timestamp() * 1000)
-        excuses.append(Excuse(failed.meter, at_ms - before_ms, at_ms + after_ms))
+        excuses.append(Excuse(failed.meter, at_ms - before_ms[failed.meter], at_ms + after_ms))
     return excuses
 
 

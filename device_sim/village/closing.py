@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from device_sim.village.accounting import Account, Excuse, HeldOfMeter, Sent, compare, given_up, percentile
-from device_sim.village.installation import ANSWER_MS_MAX
+from device_sim.village.configuration import ANSWER_MS_MAX, DLMS_ANSWER_MS_MAX, DLMS_RETRIES_MAX
+from device_sim.village.rows import BLOCK_ENERGY, ENERGY, Captured, compare_rows, owed_until
 from device_sim.village.story import unseen
 from wire.messages import Ping, State
 
@@ -30,6 +31,7 @@ DRAIN_S_MAX: Final = 45.0
 AGAIN_S: Final = 1.5
 GIVEN_UP_MS_MAX: Final = ANSWER_MS_MAX + 450
 """How long a read of many parts may have gone on, real ms, until its gateway gave it up."""
+DLMS_GIVEN_UP_MS_MAX: Final = (DLMS_RETRIES_MAX + 1) * DLMS_ANSWER_MS_MAX + 450
 LATE_MS_MAX: Final = 1_500
 """How late an answer may come, real ms: a gateway leaves a meter that failed alone for two seconds."""
 NEIGHBOUR_SHARE_MIN: Final = 0.9
@@ -102,12 +104,12 @@ async def close_accounts(
     for house in installation.cast.houses.values():
         await installation.control.set_dead(house.meter, dead=True)
     # A read of which a part was answered is given up when its next part is not.
-    await asyncio.sleep(3 * ANSWER_MS_MAX / 1000)
-    await installation.control.energies_sent()
-    sent = read_truth(installation.plan.folder / "truth.jsonl")
-    account = await _drained(installation, integrator, sent, scene)
+    await asyncio.sleep(DLMS_GIVEN_UP_MS_MAX / 1000)
+    await installation.control.given()
+    truth = read_truth(installation.plan.folder / "truth.jsonl")
+    account = await _drained(installation, integrator, truth, scene)
     scene.phase = ""
-    neighbours, others = _per_hour(installation, sent, director.dead_span_ms)
+    neighbours, others = _per_hour(installation, truth.sent, director.dead_span_ms)
     return Result(
         gateways=len(installation.cast.gateways),
         meters=len(installation.cast.houses),
@@ -122,22 +124,52 @@ async def close_accounts(
     )
 
 
-def read_truth(path: Path) -> list[Sent]:
+@dataclass(slots=True)
+class TruthTold:
+    """What the simulator logged."""
+
+    sent: list[Sent]
+    rows: list[Captured]
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    """What every line of the log says."""
+
+    kind: str
+
+
+def read_truth(path: Path) -> TruthTold:
     """Return what the simulator logged."""
-    return [msgspec.json.decode(line, type=Sent) for line in path.read_bytes().splitlines()]
+    told = TruthTold([], [])
+    for line in path.read_bytes().splitlines():
+        match msgspec.json.decode(line, type=_Kind).kind:
+            case "energy":
+                told.sent.append(msgspec.json.decode(line, type=Sent))
+            case "row":
+                told.rows.append(msgspec.json.decode(line, type=Captured))
+            case _:
+                continue
+    return told
 
 
-async def _drained(installation: Installation, integrator: Integrator, sent: list[Sent], scene: Scene) -> Account:
+async def _drained(installation: Installation, integrator: Integrator, truth: TruthTold, scene: Scene) -> Account:
     """Count until both ends agree, or the time is over."""
     deadline_s = asyncio.get_running_loop().time() + DRAIN_S_MAX
     while True:
         await asyncio.sleep(AGAIN_S)
-        lines = (await installation.export()).splitlines()
-        held = [msgspec.json.decode(line, type=HeldOfMeter) for line in lines]
-        account = compare(sent, held, _excuses(installation, integrator))
+        held = {channel: await _held(installation, channel) for channel in (BLOCK_ENERGY, ENERGY)}
+        of_rows = compare_rows(truth.rows, held, owed_until(truth.sent))
+        account = compare(truth.sent, held[ENERGY], _excuses(installation, integrator))
+        account.add(of_rows)
         if account.is_even or asyncio.get_running_loop().time() > deadline_s:
             return account
         scene.phase = f"counting: {account.lost} readings are still on their way"
+
+
+async def _held(installation: Installation, channel: str) -> list[HeldOfMeter]:
+    a, b, *rest = channel.split(".")
+    lines = (await installation.export(f"{a}-{b}:{'.'.join(rest)}")).splitlines()
+    return [msgspec.json.decode(line, type=HeldOfMeter) for line in lines]
 
 
 def _excuses(installation: Installation, integrator: Integrator) -> list[Excuse]:
@@ -147,19 +179,22 @@ def _excuses(installation: Installation, integrator: Integrator) -> list[Excuse]
         for outcome in integrator.outcomes
         if isinstance(outcome.effect, Ping)
     ]
+    houses = installation.cast.houses.values()
+    before_ms = {each.meter: (DLMS_GIVEN_UP_MS_MAX if each.is_dlms else GIVEN_UP_MS_MAX) * rate for each in houses}
     for gateway in installation.cast.gateways:
         with (installation.plan.folder / "logs" / f"{gateway}.log").open("rb") as log:
-            excuses += given_up(log, before_ms=GIVEN_UP_MS_MAX * rate, after_ms=LATE_MS_MAX * rate)
+            excuses += given_up(log, before_ms=before_ms, after_ms=LATE_MS_MAX * rate)
     return excuses
 
 
 def _per_hour(installation: Installation, sent: list[Sent], span_ms: tuple[int, int]) -> tuple[float, float]:
-    """Return how often an hour the dead meter's neighbours, and the houses elsewhere, were read while it was dead."""
+    """Return how often an hour those on the dead meter's line, and on other such lines, were read while it was dead."""
     cast = installation.cast
     from_ms, until_ms = span_ms
     hours = max(until_ms - from_ms, 1) / 3_600_000
-    beside = {house.meter for house in cast.of_gateway(cast.broken.gateway)} - {cast.broken.meter}
-    elsewhere = {house.meter for house in cast.houses.values() if house.gateway != cast.broken.gateway}
+    modbus = [house for house in cast.houses.values() if not house.is_dlms]
+    beside = {house.meter for house in modbus if house.line == cast.broken.line} - {cast.broken.meter}
+    elsewhere = {house.meter for house in modbus if house.line != cast.broken.line}
 
     def rate(meters: set[str]) -> float:
         count = sum(item.meter in meters and from_ms <= item.at_ms < until_ms for item in sent)
@@ -176,6 +211,7 @@ def summary_rows(result: Result) -> list[tuple[str, Any]]:
         ("meters read by gateways", f"{result.meters} by {result.gateways}"),
         ("readings the meters gave", f"{account.taken:,}"),
         ("readings in the database", f"{account.committed:,}"),
+        ("of these captured by the meters themselves", f"{account.rows:,}"),
         ("lost", account.lost),
         ("there twice", account.doubled),
         ("network outages survived", result.outages_survived),

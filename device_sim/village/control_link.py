@@ -33,10 +33,13 @@ class ControlLink:
         found: list[dict[str, Any]] = (await self._ask(command="state"))["meters"]
         return found
 
-    async def energies_sent(self) -> dict[str, int]:
-        """Return how many energy values each device has sent so far; the truth log is on disk up to here."""
+    async def given(self) -> dict[str, int]:
+        """Return how many energies each device has sent and rows it has captured so far.
+
+        The truth log is on disk up to here.
+        """
         devices = (await self._ask(command="truth"))["devices"]
-        return {device: tally["energies"] for device, tally in devices.items()}
+        return {device: tally["energies"] + tally.get("rows", 0) for device, tally in devices.items()}
 
     async def set_dead(self, meter: str, *, dead: bool) -> None:
         """Let a meter fall silent, or answer again."""

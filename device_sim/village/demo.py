@@ -20,8 +20,9 @@ from rich.live import Live
 
 from device_sim.village.cast import GATEWAYS_MAX, GATEWAYS_MIN, METERS_PER_GATEWAY_MAX, METERS_PER_GATEWAY_MIN
 from device_sim.village.closing import Result, close_accounts
+from device_sim.village.configuration import UTILITY, Plan
 from device_sim.village.director import Director
-from device_sim.village.installation import CLIENT, UTILITY, Installation, Plan
+from device_sim.village.installation import CLIENT, Installation
 from device_sim.village.integrator import Integrator
 from device_sim.village.processes import ProgramError, Programs
 from device_sim.village.scene import News, Scene, calendar_at

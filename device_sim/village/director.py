@@ -9,7 +9,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from device_sim.village.story import ISLANDER_OUT_SHARE, SPENDER_OUT_SHARE, Act, Story, unseen
+from device_sim.village.story import ISLANDER_OUT_SHARE, SMART_OUT_SHARE, SPENDER_OUT_SHARE, Act, Story, unseen
 from wire.messages import Disconnect, Effect, Ping, Read, Reconnect, State
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ OVERTIME_S_MAX: Final = 20.0
 """How long the story may go on after its time on a machine that is slow."""
 PAYMENT: Final = "600.00"
 VOLTAGE_L1: Final = bytes([1, 0, 32, 7, 0, 255])
+VOLTAGE: Final = bytes([1, 0, 12, 7, 0, 255])
+"""What a DLMS meter with a single phase calls it."""
 HOUR_MS: Final = 3_600_000
 REQUEST_HOURS: Final = 48
 """How long a request stays valid, site time; at this speed two minutes are two days."""
@@ -58,7 +60,7 @@ class Director:
         control = self._installation.control
         while True:
             self._scene.now_ms = self._clock.wall_ms()
-            self._scene.on_energies(await control.energies_sent())
+            self._scene.on_given(await control.given())
             self._scene.on_meters(await control.meters())
             await asyncio.sleep(METERS_EVERY_S)
 
@@ -111,6 +113,7 @@ class Director:
             {
                 self._cast.spender.meter: after(SPENDER_OUT_SHARE),
                 self._cast.islander.meter: after(ISLANDER_OUT_SHARE),
+                self._cast.smart.meter: after(SMART_OUT_SHARE),
             }
         )
         self._scene.on_accounts_opened()
@@ -131,6 +134,8 @@ class Director:
                 await installation.pay(cast.islander, PAYMENT)
             case Act.RESTORE_NETWORK:
                 await installation.control.restore_network(cast.outage)
+            case Act.PAY_SMART:
+                await installation.pay(cast.smart, PAYMENT)
             case Act.BREAK_METER:
                 await installation.control.set_dead(cast.broken.meter, dead=True)
                 self.dead_span_ms = (self._clock.wall_ms(), 0)
@@ -150,7 +155,7 @@ class Director:
         if not houses:
             return
         house = self._rng.choice(houses)
-        effect = Ping() if self._rng.randrange(PING_ONE_IN) == 0 else Read([VOLTAGE_L1])
+        effect = Ping() if self._rng.randrange(PING_ONE_IN) == 0 else Read([VOLTAGE if house.is_dlms else VOLTAGE_L1])
         group.create_task(self._ask(house.meter, effect))
 
     async def _ask(self, meter: str, effect: Effect) -> Outcome:

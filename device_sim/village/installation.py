@@ -8,19 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import json
 import shutil
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final, Self
 
+import msgspec
+
+from device_sim.adapters.secret_files import write_secret_files
+from device_sim.core.dlms_secrets import secrets_of
 from device_sim.core.site import Site
-from device_sim.core.village import Transport, parse_village
-from device_sim.core.village_plan import BOARD_UNIT, village_text
-from device_sim.village.cast import CURRENCY, PRICE_PER_KWH, PROFILES, Cast, House, make_cast
+from device_sim.core.village import parse_village
+from device_sim.core.village_plan import village_text
+from device_sim.village.cast import (
+    CURRENCY,
+    PRICE_PER_KWH,
+    Cast,
+    House,
+    gateway_of_line,
+    make_cast,
+    plan_village,
+)
+from device_sim.village.configuration import UTILITY, Broker, Plan, cloud_text, gateway_text, line_text
 from device_sim.village.control_link import ControlLink
 from wire.keys import PinnedKeys, Purpose, SigningKey
-from wire.runtime.clock import AcceleratedClock
 from wire.runtime.keyring import load_public_keys, make_key
 
 if TYPE_CHECKING:
@@ -30,42 +41,12 @@ if TYPE_CHECKING:
     from device_sim.core.village import Village
     from device_sim.village.processes import Program, Programs
 
-UTILITY: Final = "village"
 CLIENT: Final = "billing-office"
-PERIOD_S: Final = 900
-"""Capture period, site seconds: 15 minutes."""
-ANSWER_MS_MAX: Final = 350
-"""How long a meter may take, real ms: a dead one holds its line up for so long, well within a period."""
+HISTORY_DAYS: Final = 1
+"""What DLMS meters have captured before the demo begins."""
 CREDIT_AMPLE: Final = "5000.00"
 REGISTER_STEP_MAX_WH: Final = 100
 """The coarsest register in the village counts in these steps."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to set up."""
-
-    folder: Path
-    gateway_count: int
-    meter_count: int
-    seed: int
-    broker: str
-    """auto, mosquitto or amqtt."""
-    clock: AcceleratedClock
-
-    @property
-    def clock_text(self) -> str:
-        """The clock as configurations and commands name it."""
-        return f"{self.clock.rate}@{self.clock.real_origin_ms}={self.clock.wall_origin_ms}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broker:
-    """The broker that was started."""
-
-    program: str
-    port: int
-    protocol: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,15 +75,15 @@ class Installation:
         client_key = _make_keys(plan)
         text = village_text(
             seed=plan.seed,
-            meter_count=plan.meter_count,
-            line_count=plan.gateway_count,
-            transport=Transport.RTU_TCP,
+            lines=plan_village(plan.gateway_count, plan.meter_count),
             port_base=0,
             link_folder="",
             rng=Random(plan.seed),  # noqa: S311 - a village, no secret
         )
+        text = f"history_days = {HISTORY_DAYS}\n{text}"
         village = parse_village(text.encode())
         cast = make_cast(village)
+        _write_meter_secrets(plan, cast)
         tell("registering gateways, meters and the billing office")
         await _register(plan, programs, cast)
         tell("starting broker and cloud")
@@ -112,7 +93,7 @@ class Installation:
         tell(f"starting {plan.meter_count} meters and {plan.gateway_count} gateways")
         watch = await programs.start("watch", "cloud", "watch", "cloud.toml", *_watched(cast))
         simulator, control, addresses = await _start_simulator(plan, programs, text, cast, broker)
-        gateways = await _start_gateways(plan, programs, cast, broker, addresses)
+        gateways = await _start_gateways(plan, programs, cast, village, broker, addresses)
         return cls(
             plan=plan,
             programs=programs,
@@ -134,7 +115,8 @@ class Installation:
         """
         states = {state["id"]: state for state in await self.control.meters()}
         now_ms = self.plan.clock.wall_ms()
-        foreseen = Site(self.village, now_ms=now_ms, rng=Random)
+        # What a household will use does not depend on what its meter remembers.
+        foreseen = Site(msgspec.structs.replace(self.village, history_days=0), now_ms=now_ms, rng=Random)
         with (self.plan.folder / "accounts.csv").open("w", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(("name", "meter", "currency", "price", "opening_wh", "rated_power_w", "credit"))
@@ -152,9 +134,10 @@ class Installation:
         """Book a payment."""
         await self.programs.run("payments", "cloud", "credit", "cloud.toml", house.account, amount)
 
-    async def export(self) -> str:
-        """Return what the database holds, one line of JSON for each meter."""
-        return await self.programs.run("export", "cloud", "ask", "cloud.toml", "export", "--utility", UTILITY)
+    async def export(self, obis: str) -> str:
+        """Return what the database holds of a channel, one line of JSON for each meter."""
+        command = ("cloud", "ask", "cloud.toml", "export", "--utility", UTILITY, "--obis", obis)
+        return await self.programs.run("export", *command)
 
 
 def cost_text(energy_wh: float) -> str:
@@ -186,6 +169,12 @@ def _make_keys(plan: Plan) -> SigningKey:
     return client
 
 
+def _write_meter_secrets(plan: Plan, cast: Cast) -> None:
+    for house in cast.houses.values():
+        if house.is_dlms:
+            write_secret_files(plan.folder / f"meters-{house.gateway}", house.meter, secrets_of(house.meter))
+
+
 def _copy_public(target: Path, folders: Iterable[Path]) -> None:
     target.mkdir()
     for folder in folders:
@@ -194,7 +183,7 @@ def _copy_public(target: Path, folders: Iterable[Path]) -> None:
 
 
 async def _register(plan: Plan, programs: Programs, cast: Cast) -> None:
-    (plan.folder / "cloud.toml").write_text(_cloud_text(plan))
+    (plan.folder / "cloud.toml").write_text(cloud_text(plan))
     await programs.run("migrate", "cloud", "migrate", "cloud.toml")
     keys = sorted(str(path) for path in (plan.folder / "registered").glob("*.pub"))
     assignments = [
@@ -227,65 +216,24 @@ async def _start_simulator(
 
 
 async def _start_gateways(
-    plan: Plan, programs: Programs, cast: Cast, broker: Broker, addresses: dict[str, dict[str, str]]
+    plan: Plan,
+    programs: Programs,
+    cast: Cast,
+    village: Village,
+    broker: Broker,
+    addresses: dict[str, dict[str, str]],
 ) -> list[Program]:
     gateways = []
     for gateway in cast.gateways:
-        line = addresses["lines"][gateway.replace("gw-", "line-")]
-        text = _gateway_text(plan, cast, gateway, broker, line=line, cutter=addresses["cutters"][gateway])
+        lines = "".join(
+            line_text(cast, line, addresses["lines"][line.id])
+            for line in village.lines
+            if gateway_of_line(line.id) == gateway
+        )
+        text = gateway_text(plan, gateway, broker, cutter=addresses["cutters"][gateway]) + lines
         (plan.folder / f"{gateway}.toml").write_text(text)
         # On this level a gateway also tells each read that it gave up, which the account at the end needs.
         gateways.append(await programs.start(gateway, "gateway", "run", f"{gateway}.toml", "--log-level", "debug"))
     for program in gateways:
         await program.ready()
     return gateways
-
-
-def _cloud_text(plan: Plan) -> str:
-    database = f"sqlite:///{plan.folder / 'cloud.db'}"
-    return (
-        f"utility = {_quoted(UTILITY)}\n"
-        f"database = {_quoted(database)}\n"
-        'keys_folder = "keys-cloud"\n'
-        'rooms = ["headend", "commands", "prepaid", "meterdata"]\n'
-        f"clock = {_quoted(plan.clock_text)}\n"
-        "\n[broker]\n"
-        f"run = {_quoted(plan.broker)}\n"
-        'host = "127.0.0.1"\n'
-        "port = 0\n"
-        f"state_folder = {_quoted(str(plan.folder / 'broker'))}\n"
-    )
-
-
-def _gateway_text(plan: Plan, cast: Cast, gateway: str, broker: Broker, *, line: str, cutter: str) -> str:
-    host, _, port = line.rpartition(":")
-    connection = f'connection = {{ type = "tcp", host = "{host}", port = {port}, framing = "rtu" }}\n'
-    meters = "".join(
-        f"\n[[lines.meters]]\nid = {_quoted(house.meter)}\nprofile = {_quoted(PROFILES[house.kind])}\n"
-        f"unit = {house.unit}\n"
-        f'relay = {{ profile = "relay-coils-16", unit = {BOARD_UNIT}, output = {house.coil} }}\n'
-        for house in cast.of_gateway(gateway)
-    )
-    return (
-        f"utility = {_quoted(UTILITY)}\n"
-        f"key_file = {_quoted(f'keys-{gateway}/{gateway}.key')}\n"
-        'trusted_folder = "trusted"\n'
-        f"period_s = {PERIOD_S}\n"
-        "health_s = 30\n"
-        f"clock = {_quoted(plan.clock_text)}\n"
-        "\n[store]\n"
-        f"path = {_quoted(f'{gateway}.db')}\n"
-        "\n[broker]\n"
-        f"host = {_quoted(cutter.rpartition(':')[0])}\n"
-        f"port = {cutter.rpartition(':')[2]}\n"
-        f"protocol = {_quoted(broker.protocol)}\n"
-        "reconnect_delay_ms_max = 1500\n"
-        "\n[[lines]]\n"
-        'id = "bus"\n'
-        f"answer_ms_max = {ANSWER_MS_MAX}\n"
-        f"{connection}{meters}"
-    )
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text)

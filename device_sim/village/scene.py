@@ -171,6 +171,8 @@ class Scene:
                 self._owed = self._taken_of(cast.outage)
                 waiting = max(self._owed - self._stored_of(cast.outage), 0)
                 self._say(f"{cast.outage} has its network again, with {waiting} readings to send")
+            case Act.PAY_SMART:
+                self._say(f"{cast.smart.family} pays at the shop")
             case Act.BREAK_METER:
                 self.dead.add(cast.broken.meter)
                 self._say(f"{cast.broken.family}'s meter dies; the others on its line must not notice")
@@ -180,7 +182,7 @@ class Scene:
 
     def on_accounts_opened(self) -> None:
         """The prepaid accounts are there."""
-        poor = f"{self.cast.spender.family} and {self.cast.islander.family}"
+        poor = f"{self.cast.spender.family}, {self.cast.islander.family} and {self.cast.smart.family}"
         self._say(f"{len(self.cast.prepaid)} households prepay; {poor} have little credit")
 
     def on_meters(self, states: list[dict[str, Any]]) -> None:
@@ -193,8 +195,8 @@ class Scene:
             if light is not before:
                 self._on_light(house, light)
 
-    def on_energies(self, sent: dict[str, int]) -> None:
-        """How many energies each device has answered."""
+    def on_given(self, sent: dict[str, int]) -> None:
+        """How many energies each device has answered, and how many rows it has captured."""
         self._sent = {meter: count for meter, count in sent.items() if meter in self.cast.houses}
 
     def on_picture(self, picture: dict[str, Any]) -> None:
@@ -235,10 +237,14 @@ class Scene:
                 self._say(f"{house.family}'s house has light again")
             case Light.DISCONNECTED:
                 self._say(f"{house.family}'s house is dark, disconnected on a signed request")
+            case Light.NO_CREDIT if house.is_dlms:
+                self._say(f"{house.family}'s credit is used up; {house.gateway} lets the meter open its own switch")
             case Light.NO_CREDIT:
                 alone = "by itself, without network" if is_offline else "by itself"
                 self._say(f"{house.family}'s credit is used up; {house.gateway} cuts the house off {alone}")
-        if house is self.cast.spender:
+        if house is self.cast.smart:
+            self._see(Seen.SMART_DARK if light is not Light.LIT else Seen.SMART_LIT)
+        elif house is self.cast.spender:
             self._see(Seen.SPENDER_DARK if light is not Light.LIT else Seen.SPENDER_LIT)
         elif house is self.cast.debtor:
             self._see(Seen.DEBTOR_DARK if light is not Light.LIT else Seen.DEBTOR_LIT)

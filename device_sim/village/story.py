@@ -21,6 +21,7 @@ class Act(StrEnum):
     CUT_NETWORK = "cut-network"
     PAY_ISLANDER = "pay-islander"
     RESTORE_NETWORK = "restore-network"
+    PAY_SMART = "pay-smart"
     BREAK_METER = "break-meter"
     REPAIR_METER = "repair-meter"
 
@@ -36,6 +37,8 @@ class Seen(StrEnum):
     ISLANDER_DARK = "a house ran out of credit while its gateway had no network, and was switched off all the same"
     ISLANDER_LIT = "its payment reached it once the network was back"
     GATEWAY_BACK = "the gateway came back and sent what it had kept"
+    SMART_DARK = "a house ran out of credit and its DLMS meter opened its own switch"
+    SMART_LIT = "it paid, and its meter closed the switch again"
     METER_LOST = "a dead meter was reported"
     METER_FOUND = "it was found again after its repair"
 
@@ -60,6 +63,7 @@ BEATS: Final = (
     Beat(act=Act.BREAK_METER, share=0.32),
     Beat(act=Act.CUT_NETWORK, share=0.40),
     Beat(act=Act.PAY_ISLANDER, share=0.50, after=Seen.ISLANDER_DARK, share_max=0.60),
+    Beat(act=Act.PAY_SMART, share=0.52, after=Seen.SMART_DARK, share_max=0.66),
     Beat(act=Act.RESTORE_NETWORK, share=0.60, after=Seen.ISLANDER_DARK, share_max=0.66),
     # A gateway is sure only after three attempts, which it spaces so that they cost the neighbours little.
     Beat(act=Act.REPAIR_METER, share=0.72, after=Seen.METER_LOST, share_max=1.3),
@@ -68,6 +72,8 @@ SPENDER_OUT_SHARE: Final = 0.15
 """When the spender's first credit is to end, as a share of the time."""
 ISLANDER_OUT_SHARE: Final = 0.47
 """When the islander's is: well within the outage."""
+SMART_OUT_SHARE: Final = 0.42
+"""When that of the house with the DLMS meter is."""
 
 
 class Story:

@@ -115,8 +115,8 @@ def _households(scene: Scene, lines: int) -> RenderableType:
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True)
-    others = [house for house in cast.prepaid if house not in (cast.spender, cast.islander)]
-    for house in (cast.spender, cast.islander, *others)[:lines]:
+    first = (cast.spender, cast.islander, cast.smart)
+    for house in (*first, *(house for house in cast.prepaid if house not in first))[:lines]:
         light = scene.lights.get(house.meter, Light.LIT)
         table.add_row(
             f"{house.family}, {house.gateway}",

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from dlms.apdu.conformance import CONFORMANCE_BYTES, CONFORMANCE_MASK
 from dlms.apdu.parts import Reader, encode_octets
-from dlms.apdu.services import Apdu, InitiateRequest, InitiateResponse
+from dlms.apdu.proposal import InitiateRequest, InitiateResponse
+from dlms.apdu.services import Apdu
 from dlms.errors import DecodeError
 
 INITIATE_REQUEST: Final = 1

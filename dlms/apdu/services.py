@@ -5,7 +5,9 @@ What the bytes look like is `dlms.apdu.codec`'s business; which of them may foll
 bit 6 confirmed, bits 0-3 the id (Green Book 9.5).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from dlms.apdu.proposal import InitiateRequest, InitiateResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,32 +356,6 @@ class GeneralBlockTransfer:
     block: int
     block_acknowledged: int
     part: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class InitiateRequest:
-    """What a client proposes in the user information of an AARQ, tag 1."""
-
-    conformance: int
-    """24 bits, `dlms.apdu.conformance.Conformance`."""
-    pdu_bytes_max: int
-    """Of what the client can receive; 0 for no limit."""
-    dedicated_key: bytes | None = field(default=None, repr=False)
-    response_allowed: bool = True
-    quality_of_service: int | None = None
-    version: int = 6
-
-
-@dataclass(frozen=True, slots=True)
-class InitiateResponse:
-    """What a server grants in the user information of an AARE, tag 8."""
-
-    conformance: int
-    pdu_bytes_max: int
-    quality_of_service: int | None = None
-    version: int = 6
-    vaa_name: int = 7
-    """7 for logical name referencing."""
 
 
 Request = (

@@ -36,6 +36,7 @@ An empty APDU asks for the next one from the server without sending anything.
 
 _GENERAL_BLOCK: Final = bytes((GENERAL_BLOCK_TRANSFER,))
 NOTHING_TO_SEND: Final = b""
+_NO_BLOCKS: Final = general_blocks.Numbers()
 _INVOKE_MASK: Final = 0x0F
 _CONFIRMED: Final = 0x40
 _HIGH_PRIORITY: Final = 0x80
@@ -94,7 +95,7 @@ class Channel:
             answer, numbers = yield from general_blocks.send(apdu, self._pdu_bytes_max, self.open_answer)
         else:
             self.has_asked = True
-            answer, numbers = (yield apdu), general_blocks.Numbers()
+            answer, numbers = (yield apdu), _NO_BLOCKS
         for _ in range(_NOTIFICATIONS_MAX):
             if answer[:1] == _GENERAL_BLOCK and self.grants(Conformance.GENERAL_BLOCK_TRANSFER):
                 settings = self.settings

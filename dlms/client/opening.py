@@ -12,13 +12,8 @@ from dlms.apdu.acse_codec import AARE, RLRE
 from dlms.apdu.codec import decode_acse, decode_apdu, encode_acse, encode_apdu
 from dlms.apdu.conformance import Conformance
 from dlms.apdu.faults import CONFIRMED_SERVICE_ERROR
-from dlms.apdu.services import (
-    ConfirmedServiceError,
-    ExceptionResponse,
-    InitiateRequest,
-    InitiateResponse,
-    MethodDescriptor,
-)
+from dlms.apdu.proposal import InitiateRequest, InitiateResponse
+from dlms.apdu.services import ConfirmedServiceError, ExceptionResponse, MethodDescriptor
 from dlms.axdr.data import encode, octet_string
 from dlms.axdr.values import decode_value
 from dlms.client import acting
@@ -38,6 +33,7 @@ from dlms.errors import (
 from dlms.security.authentication import HIGH_LEVEL, Credentials, answer, check, check_challenges
 from dlms.security.counters import CounterSource
 from dlms.security.protection import is_ciphered
+from dlms.security.suite0 import SUITE_MASK
 
 REPLY_TO_HLS: Final = MethodDescriptor(15, bytes((0, 0, 40, 0, 0, 255)), 1)
 """Method 1 of the current association object (Blue Book 4.4.4)."""
@@ -215,6 +211,7 @@ def _prove(
         keys=settings.keys,
         own_title=settings.system_title,
         peer_title=server_title,
+        suite=settings.control & SUITE_MASK,
     )
     reply = answer(credentials, aare.authentication, own_challenge=challenge, counters=counters)
     try:

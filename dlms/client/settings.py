@@ -58,7 +58,10 @@ class AssociationSettings:
     server_title: bytes | None = None
     """Of the server, where it is known; otherwise that of the AARE is believed, which authentication then proves."""
     control: int = PROTECTED
-    """Security control byte of what is sent: 0x10, 0x20 or 0x30; 0 for keys that only authenticate (mechanism 5)."""
+    """Security control byte of what is sent: 0x10, 0x20 or 0x30; 0 for keys that only authenticate (mechanism 5).
+
+    With 0x01 for a server of suite 1.
+    """
     required: int | None = None
     """Bits 0x10 and 0x20 that every answer has to have; None for those of `control`."""
     form: CipherForm = CipherForm.SERVICE_GLOBAL

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from dlms.axdr.data import Data, encode, of_value
-from dlms.axdr.datetimes import CosemDateTime
+from dlms.axdr.datetimes import DATE_TIME_BYTES, CosemDateTime
 from dlms.axdr.length import encode_length
 from dlms.axdr.tags import FORMATS, INTEGERS, Tag
 from dlms.axdr.values import Delta, Value, decode_value
@@ -20,7 +20,6 @@ from dlms.errors import DecodeError
 Cell: TypeAlias = Value | CosemDateTime
 Row: TypeAlias = tuple[Cell, ...]
 
-_DATE_TIME_BYTES: Final = 12
 _CLOCK: Final = (8, 2)
 _TIMES: Final = frozenset((_CLOCK, (4, 5), (5, 6), (5, 7)))
 """Attributes that are a date-time: of clock, extended register and demand register."""
@@ -127,7 +126,7 @@ def _same(cell: Value) -> Value:
 
 def _moment(cell: Value) -> Cell:
     """Return a date-time where it is one; some meters count seconds instead."""
-    return CosemDateTime(cell) if type(cell) is bytes and len(cell) == _DATE_TIME_BYTES else cell
+    return CosemDateTime(cell) if type(cell) is bytes and len(cell) == DATE_TIME_BYTES else cell
 
 
 def _encode_cell(cell: Cell | Data, tag: Tag | None) -> bytes:

@@ -11,7 +11,8 @@ It speaks, and gives the turn away with the poll bit; the station answers, and g
   repeated, the station has to answer an RR in the new session before anything is asked of it.
 
 Like HDLC itself this rests on lines that forget: no frame may be under way for as long as its sender tries, and where
-frames can overtake each other, none by eight others or into the next session. Serial lines and TCP are like that.
+frames can overtake each other, none by eight others or into the next session. Serial lines are like that; over TCP a
+stalled stream is not, so after a failure its owner begins again on a new one.
 
 One object serves one station for as long as the stream lives. When to connect again is left to its owner.
 """
@@ -266,7 +267,7 @@ class HdlcClient:
 
     def _on_frame(self, frame: Frame, now_ms: int) -> tuple[LinkEvent, ...]:
         control = frame.control
-        if self._state in {_State.ASKING, _State.PAUSING}:
+        if self._state is _State.ASKING or self._state is _State.PAUSING:
             if not control & 1:
                 return self._on_information(frame, now_ms)
             if control & 0x0F in {RR, RNR}:

@@ -87,6 +87,11 @@ class WrapperReader:
         Raises:
             DecodeError: What comes is no wrapper header, or announces too long an APDU; a stream has no way back.
         """
+        if not self._held and len(data) >= _HEADER.size:
+            # Mostly one packet comes whole and alone.
+            version, source, destination, length = _HEADER.unpack_from(data)
+            if version == VERSION and length == len(data) - _HEADER.size and length <= self._apdu_bytes_max:
+                return [Packet(source, destination, data[_HEADER.size :])]
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes < self._needed_bytes:

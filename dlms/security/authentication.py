@@ -19,7 +19,7 @@ from dlms.apdu.acse import Mechanism
 from dlms.errors import AuthenticationError, SecurityError
 from dlms.security.counters import CounterSource
 from dlms.security.keys import Keys
-from dlms.security.suite0 import AUTHENTICATED, TAG_BYTES, Suite0
+from dlms.security.suite0 import AUTHENTICATED, SUITES, TAG_BYTES, Suite0
 from dlms.security.system_title import checked_title
 
 CHALLENGE_BYTES: Final = 16
@@ -31,6 +31,7 @@ _BLOCK_BYTES: Final = 16
 _GMAC_BYTES: Final = 1 + 4 + TAG_BYTES
 """Security control byte, invocation counter, tag."""
 
+_GMAC_CONTROLS: Final = frozenset(AUTHENTICATED | suite for suite in SUITES)
 HIGH_LEVEL: Final = frozenset(
     {Mechanism.HIGH, Mechanism.HIGH_MD5, Mechanism.HIGH_SHA1, Mechanism.HIGH_GMAC, Mechanism.HIGH_SHA256}
 )
@@ -49,6 +50,8 @@ class Credentials:
     own_title: bytes = b""
     peer_title: bytes = b""
     """System titles, for mechanisms 5 and 6."""
+    suite: int = 0
+    """Security suite named in our answers of mechanism 5."""
 
 
 def checked_challenge(challenge: bytes) -> bytes:
@@ -104,7 +107,7 @@ def answer(
         return _digest(credentials, challenge, titles + challenge + own_challenge)
     if counters is None:
         raise SecurityError("authentication with GMAC needs an invocation counter")
-    head = bytes((AUTHENTICATED,)) + counters.take().to_bytes(4, "big")
+    head = bytes((AUTHENTICATED | credentials.suite,)) + counters.take().to_bytes(4, "big")
     return head + _gmac(credentials, credentials.own_title, head, challenge)
 
 
@@ -123,7 +126,7 @@ def check(credentials: Credentials, given: bytes, challenge: bytes, *, peer_chal
     """
     if credentials.mechanism is Mechanism.HIGH_GMAC:
         head, tag = given[: -TAG_BYTES or None], given[-TAG_BYTES:]
-        holds = len(given) == _GMAC_BYTES and head[0] == AUTHENTICATED
+        holds = len(given) == _GMAC_BYTES and head[0] in _GMAC_CONTROLS
         holds = holds and compare_digest(tag, _gmac(credentials, credentials.peer_title, head, challenge))
     else:
         titles = credentials.peer_title + credentials.own_title
@@ -172,4 +175,4 @@ def _gmac(credentials: Credentials, title: bytes, head: bytes, challenge: bytes)
     checked_title(credentials.own_title)
     checked_title(credentials.peer_title)
     suite = Suite0(credentials.keys.encryption, credentials.keys.authentication)
-    return suite.challenge_tag(title + head[1:], challenge)
+    return suite.challenge_tag(head[0], title + head[1:], challenge)

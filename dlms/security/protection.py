@@ -45,17 +45,10 @@ class CipherForm(Enum):
     GENERAL_DEDICATED = "general-ded"
     """Tag 220, the sender's system title, key of this association."""
 
-    @property
-    def is_dedicated(self) -> bool:
-        return self in _DEDICATED
+    def __init__(self, words: str) -> None:
+        self.is_dedicated = words.endswith("ded")
+        self.is_general = words.startswith("general")
 
-    @property
-    def is_general(self) -> bool:
-        return self in _GENERAL
-
-
-_DEDICATED: Final = frozenset({CipherForm.SERVICE_DEDICATED, CipherForm.GENERAL_DEDICATED})
-_GENERAL: Final = frozenset({CipherForm.GENERAL_GLOBAL, CipherForm.GENERAL_DEDICATED})
 
 _GLOBAL_TAGS: Final[Mapping[int, int]] = {1: 33, 8: 40, 14: 46} | {tag: tag + 8 for tag in (*range(192, 198), 199)}
 _DEDICATED_TAGS: Final[Mapping[int, int]] = {1: 65, 8: 72, 14: 78} | {tag: tag + 16 for tag in (*range(192, 198), 199)}

@@ -1,5 +1,8 @@
 """Security suite 0: AES-GCM with 128-bit keys and tags cut to 12 bytes (Green Book 9.2.3.3.7, NIST SP 800-38D).
 
+Suite 1 protects APDUs with the same algorithm and keys of the same length (Green Book 9.2.3.7), so that its meters are
+served, too, as far as no signature and no key agreement is asked for; suite 2 has longer keys and is refused.
+
 Decides what is encrypted and what is authenticated for a security control byte, and nothing of which key, title and
 counter are right: that is `dlms.security.protection`.
 
@@ -21,20 +24,23 @@ PROTECTED: Final = AUTHENTICATED | ENCRYPTED
 BROADCAST: Final = 0x40
 COMPRESSED: Final = 0x80
 SUITE_MASK: Final = 0x0F
+SUITES: Final = frozenset({0, 1})
+"""Suites with the same symmetric algorithms."""
 TAG_BYTES: Final = 12
 _LIBRARY_TAG_BYTES: Final = 16
+_CONTROLS: Final = tuple(kind | suite for kind in range(0, COMPRESSED, AUTHENTICATED) for suite in SUITES)
 
 
 def checked_control(control: int) -> int:
-    """Return a security control byte that this suite serves (Green Book 9.2.7.2.4.1).
+    """Return a security control byte that is served here (Green Book 9.2.7.2.4.1).
 
     Raises:
-        SecurityError: Another suite, compression, or no byte at all.
+        SecurityError: Suite 2 or above, compression, or no byte at all.
     """
     if control & COMPRESSED:
         raise SecurityError("compressed APDUs are not supported")
-    if control & SUITE_MASK or not 0 <= control <= 0xFF:
-        raise SecurityError(f"security suite {control & SUITE_MASK} is not supported, only suite 0")
+    if control & SUITE_MASK not in SUITES or not 0 <= control <= 0xFF:
+        raise SecurityError(f"security suite {control & SUITE_MASK} is not supported, only suites 0 and 1")
     return control
 
 
@@ -46,7 +52,7 @@ class Suite0:
     def __init__(self, encryption_key: bytes, authentication_key: bytes) -> None:
         self._cipher = AESGCM(encryption_key)
         self._authentication = authentication_key
-        self._additional = {control: bytes((control,)) + authentication_key for control in range(0, 0x80, 0x10)}
+        self._additional = {control: bytes((control,)) + authentication_key for control in _CONTROLS}
 
     def seal(self, control: int, vector: bytes, plain: bytes) -> bytes:
         """Return what follows the invocation counter in a ciphered APDU: text, plain or not, and tag, if any.
@@ -88,9 +94,15 @@ class Suite0:
             raise AuthenticationError("the authentication tag of an APDU is wrong: wrong key, or changed on its way")
         return text
 
-    def challenge_tag(self, vector: bytes, challenge: bytes) -> bytes:
-        """Return the GMAC of a challenge, as HLS mechanism 5 has it (Green Book 9.2.7.4)."""
-        return self._tag(vector, self._additional[AUTHENTICATED] + challenge)
+    def challenge_tag(self, control: int, vector: bytes, challenge: bytes) -> bytes:
+        """Return the GMAC of a challenge, as HLS mechanism 5 has it (Green Book 9.2.7.4).
+
+        Args:
+            control: Security control byte of the answer: 0x10, and the suite.
+            vector: System title of who answers and its invocation counter, 12 bytes.
+            challenge: That of the other side.
+        """
+        return self._tag(vector, self._additional[control] + challenge)
 
     def _tag(self, vector: bytes, additional: bytes) -> bytes:
         return self._cipher.encrypt(vector, b"", additional)[:TAG_BYTES]

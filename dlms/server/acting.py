@@ -63,7 +63,7 @@ class Acting:
         match request:
             case ActionRequest():
                 self._forget()
-                return self._answer(request.invoke, _invoke(request.method, request.parameters, terms), terms)
+                return self.answer(request.invoke, _invoke(request.method, request.parameters, terms), terms)
             case ActionRequestList():
                 self._forget()
                 return self._answer_list(request.invoke, _invoke_all(request.methods, request.parameters, terms), terms)
@@ -103,7 +103,7 @@ class Acting:
         self._incoming = None
         target = incoming.target
         if isinstance(target, MethodDescriptor):
-            return self._answer(request.invoke, _invoke(target, incoming.joined() or None, terms), terms)
+            return self.answer(request.invoke, _invoke(target, incoming.joined() or None, terms), terms)
         try:
             values = split_values(incoming.joined(), len(target))
         except DecodeError:
@@ -111,7 +111,8 @@ class Acting:
         parameters = tuple([None if value == _NULL_DATA else value for value in values])
         return self._answer_list(request.invoke, _invoke_all(target, parameters, terms), terms)
 
-    def _answer(self, invoke: int, outcome: ActionOutcome, terms: Terms) -> ActionResponses:
+    def answer(self, invoke: int, outcome: ActionOutcome, terms: Terms) -> ActionResponses:
+        """Say what came of a method, in blocks where it is long and they were granted."""
         returned = outcome.returned
         if returned is None or returned.data is None:
             return ActionResponse(invoke, outcome)

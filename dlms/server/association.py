@@ -20,7 +20,6 @@ from dlms.apdu.services import (
     ActionRequestList,
     ActionRequestListFirstBlock,
     ActionRequestNext,
-    ActionResponse,
     Apdu,
     DataResult,
     ExceptionResponse,
@@ -43,6 +42,7 @@ from dlms.obis import obis
 from dlms.security.authentication import answer, check
 from dlms.security.counters import COUNTER_LAST
 from dlms.security.protection import CipherForm, Protector, is_ciphered, overhead_bytes
+from dlms.security.suite0 import PROTECTED
 from dlms.server.acting import Acting
 from dlms.server.device import Access, LogicalDevice
 from dlms.server.general_blocks import GeneralBlocks
@@ -58,6 +58,8 @@ _REPLY_TO_HLS: Final = 1
 _AARQ: Final = 0x60
 _RLRQ: Final = 0x62
 _GENERAL_BLOCK: Final = 224
+_CIPHERING_BYTES_MAX: Final = overhead_bytes(CipherForm.GENERAL_GLOBAL, PROTECTED, 0xFFFF)
+"""By how much a ciphered request may exceed the PDU size: many clients count the unciphered request only."""
 _RESPONSES: Final = frozenset(
     {0x61, 0x63, 8, 14, 15, 40, 46, 72, 78, 194, 196, 197, 199, 202, 204, 205, 207, 210, 212, 213, 215, 216}
 )
@@ -112,7 +114,7 @@ class ServerAssociation:
         agreement = self._agreement
         if agreement is None:
             return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
-        if len(apdu) > agreement.rules.pdu_bytes_max:
+        if len(apdu) > agreement.rules.pdu_bytes_max + (_CIPHERING_BYTES_MAX if is_ciphered(apdu) else 0):
             return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.PDU_TOO_LONG)
         if apdu[0] == _GENERAL_BLOCK and agreement.conformance & Conformance.GENERAL_BLOCK_TRANSFER:
             return self._serve_block(agreement, apdu)
@@ -219,7 +221,7 @@ class ServerAssociation:
         except DecodeError:
             return ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.OTHER_REASON)
         if isinstance(request, ActionRequest) and _is_reply_to_hls(request.method):
-            return self._finish_authentication(request, agreement)
+            return self._acting.answer(request.invoke, self._finish_authentication(request, agreement), terms)
         if self._is_pending:
             return ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
         try:
@@ -251,11 +253,11 @@ class ServerAssociation:
             case _:
                 raise Refused(StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED)
 
-    def _finish_authentication(self, request: ActionRequest, agreement: Agreement) -> ActionResponse:
+    def _finish_authentication(self, request: ActionRequest, agreement: Agreement) -> ActionOutcome:
         """Check the client's answer to our challenge, and answer its own (HLS passes 3 and 4)."""
         credentials, security = agreement.credentials, agreement.rules.security
         if credentials is None or not self._is_pending:
-            return ActionResponse(request.invoke, ActionOutcome(ActionResult.OTHER_REASON))
+            return ActionOutcome(ActionResult.OTHER_REASON)
         try:
             given = _octets(request.parameters)
             check(credentials, given, agreement.own_challenge, peer_challenge=agreement.peer_challenge)
@@ -267,10 +269,9 @@ class ServerAssociation:
             )
         except (SecurityError, DecodeError):
             self.close()
-            return ActionResponse(request.invoke, ActionOutcome(ActionResult.READ_WRITE_DENIED))
+            return ActionOutcome(ActionResult.READ_WRITE_DENIED)
         self._is_pending = False
-        returned = DataResult(encode(octet_string(ours)))
-        return ActionResponse(request.invoke, ActionOutcome(ActionResult.SUCCESS, returned))
+        return ActionOutcome(ActionResult.SUCCESS, DataResult(encode(octet_string(ours))))
 
     def _replayed(self) -> bytes:
         """Refuse a counter that was used before, and say which is the least that is not (Green Book 9.5)."""

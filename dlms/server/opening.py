@@ -10,10 +10,12 @@ from typing import Final
 from dlms.apdu.acse import Aare, Aarq, ApplicationContext, Mechanism
 from dlms.apdu.codec import decode_apdu, encode_apdu
 from dlms.apdu.conformance import Conformance
-from dlms.apdu.services import ConfirmedServiceError, InitiateRequest, InitiateResponse
+from dlms.apdu.proposal import InitiateRequest, InitiateResponse
+from dlms.apdu.services import ConfirmedServiceError
 from dlms.errors import AuthenticationError, DecodeError, DlmsError, ReplayError, SecurityError
 from dlms.security.authentication import HIGH_LEVEL, Credentials, check_challenges, check_password
 from dlms.security.protection import CipherForm, Protector
+from dlms.security.suite0 import SUITE_MASK
 from dlms.server.device import AssociationRules
 
 ACCEPTED: Final = 0
@@ -43,6 +45,7 @@ DLMS_VERSION: Final = 6
 REPLY_BYTES_MIN: Final = 64
 """A client that receives less could not be sent a ciphered answer with anything in it."""
 NO_LIMIT_BYTES: Final = 0xFFFF
+_MECHANISMS_WITH_TITLES: Final = frozenset({Mechanism.HIGH_GMAC, Mechanism.HIGH_SHA256})
 _SOMETHING: Final = Conformance.GET | Conformance.SET | Conformance.ACTION
 
 
@@ -120,7 +123,7 @@ def _accept(aarq: Aarq, rules: AssociationRules, own_challenge: bytes) -> Openin
     conformance = _granted(request, rules)
     if protector is not None and request.dedicated_key is not None:
         _use_dedicated(protector, rules, request.dedicated_key)
-    credentials = _authenticate(aarq, rules, mechanism, own_challenge)
+    credentials = _authenticate(aarq, rules, mechanism, own_challenge, control & SUITE_MASK)
     agreement = Agreement(
         rules=rules,
         mechanism=mechanism,
@@ -146,7 +149,7 @@ def initiate_response(agreement: Agreement) -> bytes:
 
 def _aare(aarq: Aarq, agreement: Agreement) -> Aare:
     security = agreement.rules.security
-    titled = agreement.protector is not None or agreement.mechanism == Mechanism.HIGH_GMAC
+    titled = agreement.protector is not None or agreement.mechanism in _MECHANISMS_WITH_TITLES
     is_pending = agreement.credentials is not None
     return Aare(
         context=aarq.context,
@@ -237,7 +240,9 @@ def _use_dedicated(protector: Protector, rules: AssociationRules, key: bytes) ->
         raise _RejectedError(NO_REASON, initiate_error=OTHER) from None
 
 
-def _authenticate(aarq: Aarq, rules: AssociationRules, mechanism: int, own_challenge: bytes) -> Credentials | None:
+def _authenticate(
+    aarq: Aarq, rules: AssociationRules, mechanism: int, own_challenge: bytes, suite: int
+) -> Credentials | None:
     """Check a password, or prepare for the exchange of challenges."""
     try:
         if mechanism == Mechanism.LOW:
@@ -256,4 +261,5 @@ def _authenticate(aarq: Aarq, rules: AssociationRules, mechanism: int, own_chall
         keys=None if security is None else security.keys,
         own_title=b"" if security is None else security.own_title,
         peer_title=aarq.calling_title,
+        suite=suite,
     )

@@ -5,13 +5,17 @@ parts of a reading together, resolves the futures of commands and reads on deman
 sink is awaited: a store that cannot take in stops the bus, whose missed slots are then skipped and counted, instead
 of filling memory.
 
+A visit is one transaction to the schedule, however long; each of its events goes to the sink when it comes and has a
+limit of its own. A visit that brought something before it broke off counts as an answer of the meter.
+
 No error of a device ends the worker, an unforeseen one included: that costs the job, is logged with its trace, and
 drops the connection. A watchdog beside it reports meters that were not tried for three periods.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -22,6 +26,7 @@ from gateway.core.acquisition import (
     MeterFound,
     MeterLost,
     MeterNeglected,
+    MeterOperation,
     Operation,
     ReadFailed,
     Reading,
@@ -29,18 +34,31 @@ from gateway.core.acquisition import (
     ReadRelay,
     Sample,
     SwitchRelay,
+    Task,
+    VisitMeter,
 )
 from gateway.core.schedule import BusSchedule, Change, Counts, Poll, Priority, Step
-from gateway.ports import BusDriver, BusError, LineDownError, LineUsage, MeterRefusedError, MeterUnavailableError
+from gateway.ports import (
+    BusDriver,
+    BusError,
+    LineDownError,
+    LineUsage,
+    MeterRefusedError,
+    MeterUnavailableError,
+    VisitDriver,
+)
 from wire.readings import QUALITY_MISSING
 from wire.runtime.clock import AcceleratedClock, Clock
 
 STEP_LIMIT_MS = 30_000
-"""No transaction takes this long; one that does has hung."""
+"""No transaction takes this long, and no event of a visit; one that does has hung."""
 WATCHDOG_MS = 10_000
 
 Outcome = Reading | bool
-"""A meter that was read, or whether a relay is closed."""
+"""A meter that was read, or whether a relay is closed; True for a visit that is over."""
+
+Agenda = Callable[[str], Awaitable[tuple[Task, ...]]]
+"""Tells what is due at a meter; asked when a visit begins."""
 
 _log = structlog.get_logger()
 
@@ -66,15 +84,24 @@ class _Partial:
     refusal: MeterRefusedError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """Who makes visits on a bus, and what they are for."""
+
+    driver: VisitDriver
+    agenda: Agenda
+
+
 class BusWorker:
     """Runs one bus.
 
     Args:
         bus_id: Its name in events and logs.
         driver: The line.
-        reads: What to read periodically, with the period in site milliseconds.
+        reads: What to read or visit periodically, with the period in site milliseconds.
         clock: Ticks stamp samples and drive the schedule; an accelerated clock's rate turns its deadlines into delays.
         sink: Takes each event; awaited.
+        visits: For a line with meters that are visited; its driver is the same as `driver`.
         step_limit_ms: As `STEP_LIMIT_MS`.
         watchdog_ms: How often the watchdog looks.
     """
@@ -84,9 +111,10 @@ class BusWorker:
         bus_id: str,
         *,
         driver: BusDriver,
-        reads: Iterable[tuple[ReadMeter, int]],
+        reads: Iterable[tuple[MeterOperation, int]],
         clock: Clock,
         sink: Callable[[BusEvent], Awaitable[None]],
+        visits: Visits | None = None,
         step_limit_ms: int = STEP_LIMIT_MS,
         watchdog_ms: int = WATCHDOG_MS,
     ) -> None:
@@ -97,12 +125,20 @@ class BusWorker:
         self._sink = sink
         self._step_limit_s = step_limit_ms / 1000
         self._watchdog_s = watchdog_ms / 1000
-        polls = [Poll(read=read, parts=len(driver.parts(read)), period_ms=period_ms) for read, period_ms in reads]
+        self._visits = visits
+        self._visit_brought = False
+        polls = [
+            Poll(operation=operation, parts=self._parts(operation), period_ms=period_ms)
+            for operation, period_ms in reads
+        ]
         self._schedule = BusSchedule(polls, rate=self._rate, now_ms=clock.tick_ms())
         self._asked: dict[int, _Asked] = {}
         self._partial: dict[int, _Partial] = {}
         self._wake = asyncio.Event()
         self._line_lost = False
+
+    def _parts(self, operation: Operation) -> int:
+        return len(self._driver.parts(operation)) if isinstance(operation, ReadMeter) else 1
 
     @property
     def counts(self) -> Counts:
@@ -121,21 +157,20 @@ class BusWorker:
 
         Args:
             operation: What to do.
-            priority: By default reads of meters are on demand and everything about relays is a command.
+            priority: By default reads and visits of meters are on demand and everything about relays is a command.
             not_after_ms: Site tick after which it must not begin any more.
 
         Returns:
-            A `Reading` for a meter, for a relay whether it is closed after the fact; or what the driver raised, or
-            `ExpiredError`.
+            A `Reading` for a meter, for a relay whether it is closed after the fact, True for a visit; or what the
+            driver raised, or `ExpiredError`.
 
         Raises:
             BusBusyError: Too much waits already.
             KeyError: No such meter.
         """
-        is_read = isinstance(operation, ReadMeter)
-        parts = len(self._driver.parts(operation)) if isinstance(operation, ReadMeter) else 1
+        is_read = isinstance(operation, ReadMeter | VisitMeter)
         chosen = priority if priority is not None else Priority.DEMAND if is_read else Priority.COMMAND
-        job_id = self._schedule.submit(operation, parts=parts, priority=chosen)
+        job_id = self._schedule.submit(operation, parts=self._parts(operation), priority=chosen)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._asked[job_id] = _Asked(future, not_after_ms)
         self._wake.set()
@@ -201,9 +236,9 @@ class BusWorker:
         return False
 
     async def _carry_out(self, step: Step) -> None:
+        self._visit_brought = False
         try:
-            async with asyncio.timeout(self._step_limit_s):
-                outcome = await self._perform(step)
+            outcome = await self._perform(step)
         except LineDownError as exc:
             await self._on_line_down(step, exc)
             return
@@ -222,25 +257,47 @@ class BusWorker:
         await self._on_success(step, outcome)
 
     async def _perform(self, step: Step) -> bool | None:
-        """Carry out one transaction: what a relay says, or None once a meter's samples are kept."""
-        match step.operation:
-            case ReadMeter() as read:
-                partial = self._partial.setdefault(step.job_id, _Partial())
-                try:
-                    samples = await self._driver.read(read, step.part)
-                except MeterRefusedError as exc:
-                    partial.refusal = exc
-                    samples = tuple(
-                        Sample(channel, None, QUALITY_MISSING) for channel in self._driver.parts(read)[step.part]
-                    )
-                else:
-                    partial.tick_ms = self._clock.tick_ms() if partial.tick_ms is None else partial.tick_ms
-                partial.samples.extend(samples)
-                return None
-            case SwitchRelay(relay_id=relay_id, closed=closed):
-                return await self._driver.switch(relay_id, closed=closed)
-            case ReadRelay(relay_id=relay_id):
-                return await self._driver.relay_state(relay_id)
+        """Carry out one transaction: what a relay says, True for a visit, or None once a meter's samples are kept."""
+        if isinstance(step.operation, VisitMeter):
+            return await self._visit(step, step.operation.meter_id)
+        async with asyncio.timeout(self._step_limit_s):
+            match step.operation:
+                case ReadMeter() as read:
+                    await self._read(step, read)
+                    return None
+                case SwitchRelay(relay_id=relay_id, closed=closed):
+                    return await self._driver.switch(relay_id, closed=closed)
+                case ReadRelay(relay_id=relay_id):
+                    return await self._driver.relay_state(relay_id)
+
+    async def _read(self, step: Step, read: ReadMeter) -> None:
+        """Keep what one transaction of a read brings."""
+        partial = self._partial.setdefault(step.job_id, _Partial())
+        try:
+            samples = await self._driver.read(read, step.part)
+        except MeterRefusedError as exc:
+            partial.refusal = exc
+            samples = tuple(Sample(channel, None, QUALITY_MISSING) for channel in self._driver.parts(read)[step.part])
+        else:
+            partial.tick_ms = self._clock.tick_ms() if partial.tick_ms is None else partial.tick_ms
+        partial.samples.extend(samples)
+
+    async def _visit(self, step: Step, meter_id: str) -> bool:
+        """Hand on what a visit brings, piece by piece."""
+        assert self._visits is not None, "whoever lays out a line with visited meters says how"
+        tasks = await self._visits.agenda(meter_id)
+        loop = asyncio.get_running_loop()
+        async with (
+            asyncio.timeout(self._step_limit_s) as limit,
+            aclosing(self._visits.driver.visit(meter_id, tasks)) as events,
+        ):
+            async for event in events:
+                self._visit_brought = True
+                # A store that takes its time is not the meter's fault.
+                limit.reschedule(None)
+                await self._sink(replace(event, slot_ms=step.slot_ms) if isinstance(event, Reading) else event)
+                limit.reschedule(loop.time() + self._step_limit_s)
+        return True
 
     async def _on_success(self, step: Step, outcome: bool | None) -> None:  # noqa: FBT001  a relay's state, not a switch
         tick_ms = self._clock.tick_ms()
@@ -249,10 +306,10 @@ class BusWorker:
         await self._tell(step, change, tick_ms)
         if not step.last:
             return
-        if outcome is not None:
-            self._resolve(step, outcome)
-        elif isinstance(step.operation, ReadMeter):
+        if isinstance(step.operation, ReadMeter):
             await self._complete(step, step.operation, tick_ms)
+        elif outcome is not None and step.job_id in self._asked:
+            self._resolve(step, outcome)
 
     async def _complete(self, step: Step, read: ReadMeter, tick_ms: int) -> None:
         partial = self._partial.pop(step.job_id)
@@ -274,7 +331,8 @@ class BusWorker:
 
     async def _on_failure(self, step: Step, exc: Exception, reason: str) -> None:
         tick_ms = self._clock.tick_ms()
-        change = self._schedule.on_result(step, ok=isinstance(exc, MeterRefusedError), now_ms=tick_ms)
+        answered = self._visit_brought or isinstance(exc, MeterRefusedError)
+        change = self._schedule.on_result(step, ok=answered, now_ms=tick_ms)
         self._partial.pop(step.job_id, None)
         await self._tell_line_found(tick_ms)
         await self._tell(step, change, tick_ms)
@@ -283,7 +341,7 @@ class BusWorker:
     async def _report_failure(self, step: Step, exc: Exception, reason: str, tick_ms: int) -> None:
         if step.job_id in self._asked:
             self._fail(step, exc)
-        elif isinstance(step.operation, ReadMeter):
+        elif isinstance(step.operation, ReadMeter | VisitMeter):
             meter_id = step.operation.meter_id
             await self._sink(ReadFailed(meter_id=meter_id, tick_ms=tick_ms, slot_ms=step.slot_ms, reason=reason))
 
@@ -305,7 +363,7 @@ class BusWorker:
             await self._sink(LineFound(bus_id=self._bus_id, tick_ms=tick_ms))
 
     async def _tell(self, step: Step, change: Change | None, tick_ms: int) -> None:
-        if change is None or not isinstance(step.operation, ReadMeter):
+        if change is None or not isinstance(step.operation, ReadMeter | VisitMeter):
             return
         meter_id = step.operation.meter_id
         match change:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gateway.core.store import Priority, StoredBatch, StoredCommand
 from wire.runtime.errors import ConfigError
+from wire.runtime.sqlite import lengthen_log, make_durable
 
 SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -45,6 +46,7 @@ CREATE TABLE relay (meter TEXT PRIMARY KEY, closed INTEGER NOT NULL) WITHOUT ROW
 CREATE TABLE power_limit (meter TEXT PRIMARY KEY, power_w INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE down_fact (id BLOB PRIMARY KEY, encoded BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE entry (digest BLOB PRIMARY KEY, account TEXT NOT NULL, encoded BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX entry_by_account ON entry (account);
 """
 
 
@@ -77,9 +79,12 @@ class SqliteStore:
     def _open(self, path: Path, *, full_sync: bool) -> None:
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute(f"PRAGMA synchronous={'FULL' if full_sync else 'OFF'}")
+            make_durable(self._db)
+            if not full_sync:
+                self._db.execute("PRAGMA synchronous=OFF")
             self._migrate(path)
+            if full_sync:
+                lengthen_log(self._db)
             (self._used_bytes,) = self._db.execute("SELECT coalesce(sum(size), 0) FROM batch").fetchone()
         except sqlite3.OperationalError as error:
             raise ConfigError(
@@ -272,6 +277,11 @@ class SqliteStore:
     def raise_floor(self, meter: str, effect: str, version: int) -> None:
         self._db.execute("INSERT OR REPLACE INTO floor VALUES (?, ?, ?)", (meter, effect, version))
 
+    def forget_journal(self, *, keep: int) -> int:
+        # By number: the newest, from which the chain goes on, is always kept.
+        cursor = self._db.execute("DELETE FROM journal WHERE id <= (SELECT max(id) FROM journal) - ?", (keep,))
+        return cursor.rowcount
+
     def forget_commands(self, *, before_ms: int) -> int:
         cursor = self._db.execute("DELETE FROM command WHERE status = 'final' AND not_after_ms < ?", (before_ms,))
         return cursor.rowcount
@@ -307,6 +317,9 @@ class SqliteStore:
         cursor = self._db.execute("INSERT OR IGNORE INTO down_fact VALUES (?, ?)", (fact, encoded))
         return cursor.rowcount > 0
 
+    def drop_down_fact(self, fact: bytes) -> None:
+        self._db.execute("DELETE FROM down_fact WHERE id = ?", (fact,))
+
     def down_facts(self) -> list[bytes]:
         return [encoded for (encoded,) in self._db.execute("SELECT encoded FROM down_fact").fetchall()]
 
@@ -314,8 +327,15 @@ class SqliteStore:
         cursor = self._db.execute("INSERT OR IGNORE INTO entry VALUES (?, ?, ?)", (digest, account, encoded))
         return cursor.rowcount > 0
 
+    def drop_entries(self, digests: Sequence[bytes]) -> None:
+        self._db.executemany("DELETE FROM entry WHERE digest = ?", [(digest,) for digest in digests])
+
     def entries(self) -> list[tuple[str, bytes]]:
         return self._db.execute("SELECT account, encoded FROM entry").fetchall()
+
+    def entries_of(self, account: str) -> list[bytes]:
+        rows = self._db.execute("SELECT encoded FROM entry WHERE account = ?", (account,)).fetchall()
+        return [encoded for (encoded,) in rows]
 
 
 def _lock(path: Path) -> int:

@@ -83,6 +83,29 @@ class Coverage(msgspec.Struct, array_like=True, kw_only=True):
         self.void = _without_all(_joined(void), self.held)[-RANGES_MAX:]
         self.empty = _without_all(_joined(empty), _joined([*self.held, *self.void]))[-RANGES_MAX:]
 
+    def holds(self, instant_s: int) -> bool:
+        """Tell whether a row that stands exactly where one is due has been taken."""
+        slot = self._slot(instant_s)
+        return self._instant_s(slot) == instant_s and bool(_within_all([(slot, slot)], self.held))
+
+    def reopen(self, *, after_s: int) -> None:
+        """Ask anew for what is later: the meter's clock was set back, so it has not captured that yet."""
+        horizon = (after_s - self.phase_s) // self.period_s
+        for ranges in (self.held, self.void, self.empty):
+            ranges[:] = [(first, min(last, horizon)) for first, last in ranges if first <= horizon]
+
+    def resampled(self, period_s: int) -> "Coverage":
+        """Return the same for another capture period; the row next to a change of it may be asked for once more."""
+        other = Coverage(period_s=period_s, phase_s=self.phase_s % period_s)
+        for mine, others in ((self.held, other.held), (self.void, other.void)):
+            spans = ((self._instant_s(first), self._instant_s(last)) for first, last in mine)
+            slots = [
+                (-(-(first - other.phase_s) // period_s), (last - other.phase_s) // period_s) for first, last in spans
+            ]
+            others[:] = _joined((first, last) for first, last in slots if first <= last)
+        other.void = _without_all(other.void, other.held)
+        return other
+
     def forget(self, *, before_s: int) -> None:
         """Drop what nobody will ask for again."""
         horizon = self._slot(before_s)

@@ -3,23 +3,38 @@
 The balance is what `prepay` computes from the set of entries on this disk: credits and tariffs that came down,
 register points that this box took. A point is taken each hour, at every switching, and whenever the register shows
 that credit is about to run out; each goes up as it is, so that the cloud computes the same balance from the same set.
+A statement of the cloud takes the place of the points up to its close: they leave memory and disk with it. The box
+makes the same statement of its own points first and reports a difference; what was signed counts.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from gateway.core.acquisition import Mirror
 from gateway.core.collection import Collector
 from gateway.core.moment import Moment
 from gateway.core.relays import Relays
 from gateway.core.store import Priority, SupplyStore
 from prepay.account import Account
 from prepay.balance import Balance
+from prepay.closing import is_covered
 from prepay.control import CreditPolicy, Decider, WarningLevel, decide
-from prepay.entries import QUANTITY_MAX, Adjustment, Assignment, Credit, Entry, PointReason, RegisterPoint, Release
+from prepay.entries import (
+    QUANTITY_MAX,
+    Adjustment,
+    Assignment,
+    Credit,
+    Entry,
+    PointReason,
+    RegisterPoint,
+    Release,
+    Statement,
+)
 from prepay.holds import Hold
-from prepay.identity import ForeignEntryError, encode, entry_digest
+from prepay.identity import ForeignEntryError, encode, entry_digest, require_account
 from prepay.money import charge_minor
+from prepay.statement import TooMuchToCarryError, differences, make_statement
 from wire import codec
 from wire.errors import MalformedError
 from wire.facts import EntryFact, PrepaidPolicy, decode_down_fact
@@ -29,6 +44,8 @@ EVENT_CREDIT_EXHAUSTED = "3.20.8.150"
 """IEC 61968-9: electric meter, billing, credit, minimum limit reached."""
 EVENT_CREDIT_RESTORED = "3.20.8.216"
 EVENT_CREDIT_LOW = "3.20.8.223"
+EVENT_STATEMENT_DIFFERS = "5.20.0.79"
+"""IEC 61968-9: gateway, billing, error."""
 
 
 @dataclass(slots=True)
@@ -60,11 +77,13 @@ class _Tables:
     by_account: dict[str, Account] = field(default_factory=dict)
     by_meter: dict[str, dict[str, _Supply]] = field(default_factory=dict)
     """For each meter what it is to each account it was ever named with."""
+    last_credits: dict[str, Credit] = field(default_factory=dict)
+    """For each account the one that was signed last."""
 
 
 def signed_ms(entry: Entry) -> int:
     """Return the instant at which the cloud signed an entry, 0 where it says none: it is at least that late."""
-    return entry.issued_at_ms if isinstance(entry, Credit | Adjustment) else 0
+    return entry.issued_at_ms if isinstance(entry, Credit | Adjustment | Statement) else 0
 
 
 class CreditControl:
@@ -94,7 +113,23 @@ class CreditControl:
     def balance(self, account: str, at_ms: int) -> Balance | None:
         """Return the balance of an account, or None if this box does not follow it."""
         known = self._tables.by_account.get(account)
-        return None if known is None else known.balance(at_ms)
+        return None if known is None else _balance(known, at_ms)
+
+    def mirror(self, meter: str, at_ms: int) -> Mirror | None:
+        """Return what a meter is to show of its account, or None if it has none."""
+        supply = self._current(meter)
+        if supply is None or not supply.is_assigned:
+            return None
+        balance = _balance(supply.account, at_ms)
+        last = self._tables.last_credits.get(supply.account.name)
+        return Mirror(
+            is_prepaid=True,
+            balance_minor=balance.amount_minor,
+            balance_at_s=at_ms // 1_000,
+            recharge_minor=last.amount_minor if last is not None else None,
+            recharge_at_s=last.issued_at_ms // 1_000 if last is not None else 0,
+            total_minor=balance.credited_minor,
+        )
 
     def on_entry(self, account: str, entry: Entry, *, at_ms: int, now: Moment) -> None:
         """Take an entry that the cloud signed.
@@ -103,12 +138,16 @@ class CreditControl:
             MalformedError: It names another account.
         """
         try:
-            new = self._account(account).add(entry)
+            require_account(entry, account)
         except ForeignEntryError as error:
             raise MalformedError(str(error)) from error
-        if not new:
+        known = self._account(account)
+        if isinstance(entry, Statement):
+            self._compare(known, entry, now)
+        if not known.add(entry):
             return
         self._store.add_entry(account, entry_digest(entry), encode(entry))
+        self._store.drop_entries(known.take_covered())
         self._learn(account, entry)
         for meter in self._meters_of(account):
             self._decide(meter, at_ms=at_ms, now=now)
@@ -131,6 +170,25 @@ class CreditControl:
         else:
             return
         self._decide(meter, at_ms=at_ms, now=now)
+
+    def _compare(self, account: Account, statement: Statement, now: Moment) -> None:
+        """Report where an own statement comes to other figures; only where it starts from the same predecessor."""
+        if statement.closed_at_ms <= account.closed_at_ms:
+            return
+        entries: list[Entry] = [codec.decode_as(encoded, Entry) for encoded in self._store.entries_of(account.name)]
+        if not _follows(statement, entries):
+            return
+        try:
+            own = make_statement(
+                entries, account=account.name, closed_at_ms=statement.closed_at_ms, issued_at_ms=statement.issued_at_ms
+            )
+        except TooMuchToCarryError as error:
+            found = [str(error)]
+        else:
+            found = list(differences(statement, own))
+        if found:
+            detail = f"{account.name} at {statement.closed_at_ms}: {'; '.join(found)}"
+            self._collector.add_event(EVENT_STATEMENT_DIFFERS, now=now, detail=detail)
 
     def _account(self, name: str) -> Account:
         return self._tables.by_account.setdefault(name, Account(name))
@@ -155,6 +213,10 @@ class CreditControl:
                 supply = self._supply(entry.meter_serial, account)
                 supply.point_hour = max(supply.point_hour, entry.taken_at_ms // HOUR_MS)
                 supply.point_wh = max(supply.point_wh, entry.energy_wh)
+            case Credit():
+                last = self._tables.last_credits.get(account)
+                if last is None or entry.issued_at_ms >= last.issued_at_ms:
+                    self._tables.last_credits[account] = entry
             case _:
                 pass
 
@@ -177,7 +239,7 @@ class CreditControl:
         price = supply.account.price_at(at_ms)
         if price is None:
             return False
-        left_minor = supply.account.balance(at_ms).amount_minor + policy.emergency_minor
+        left_minor = _balance(supply.account, at_ms).amount_minor + policy.emergency_minor
         held = left_minor <= 0
         used_minor = charge_minor(energy_wh - supply.point_wh, price=price.price, price_digits=price.price_digits)
         # One more than the estimate, since each period is rounded only once.
@@ -196,16 +258,19 @@ class CreditControl:
         )
         supply.point_hour = at_ms // HOUR_MS
         supply.point_wh = energy_wh
+        encoded = encode(point)
+        is_closed = is_covered(point, supply.account.closed_at_ms)
         if supply.account.add(point):
-            encoded = encode(point)
             self._store.add_entry(supply.account.name, entry_digest(point), encoded)
-            self._collector.add_fact(EntryFact(account=supply.account.name, entry=encoded), Priority.LEDGER)
+        elif not is_closed:
+            return
+        self._collector.add_fact(EntryFact(account=supply.account.name, entry=encoded), Priority.LEDGER)
 
     def _decide(self, meter: str, *, at_ms: int, now: Moment) -> None:
         supply = self._current(meter)
         if supply is None or supply.policy is None or not self._relays.has_relay(meter):
             return
-        balance = supply.account.balance(at_ms)
+        balance = _balance(supply.account, at_ms)
         policy = CreditPolicy(
             decider=Decider(supply.policy.decides),
             emergency_credit_minor=supply.policy.emergency_minor,
@@ -230,3 +295,15 @@ class CreditControl:
         else:
             self._relays.lift(meter, Hold.CREDIT)
             self._collector.add_event(EVENT_CREDIT_RESTORED, now=now, meter=meter, detail=str(balance))
+
+
+def _balance(account: Account, at_ms: int) -> Balance:
+    """Return a balance, no earlier than the close: a clock that was set back would ask for one that is not known."""
+    return account.balance(max(at_ms, account.closed_at_ms))
+
+
+def _follows(statement: Statement, entries: Sequence[Entry]) -> bool:
+    """Tell whether a set holds what a statement started from."""
+    if statement.predecessor:
+        return any(isinstance(entry, Statement) and entry_digest(entry) == statement.predecessor for entry in entries)
+    return any(isinstance(entry, RegisterPoint) for entry in entries)

@@ -31,6 +31,13 @@ class DriveRelay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObserveRelay:
+    """Read a relay that may have moved by itself, without driving it."""
+
+    meter: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DemandRead:
     """Read a meter now, for a command."""
 
@@ -58,5 +65,5 @@ class Note:
     """Somebody should look at it."""
 
 
-Effect = SendHello | SendBatch | DriveRelay | DemandRead | AlignPolls | Note
+Effect = SendHello | SendBatch | DriveRelay | ObserveRelay | DemandRead | AlignPolls | Note
 Effects = tuple[Effect, ...]

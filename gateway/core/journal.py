@@ -100,7 +100,7 @@ class Journal:
         """Take a command whose signature was checked."""
         known = self._store.command(command.id)
         if known is not None:
-            self._repeat_receipt(known)
+            self._repeat_receipt(known, now)
             return ()
         if command.not_after_ms < self._forgotten_until_ms:
             return ()  # whether it ran nobody here knows any more
@@ -110,10 +110,12 @@ class Journal:
         if problem:
             self._finish(open_, Stage.REFUSED, problem, now)
             return ()
-        self._put(open_, "waiting")
         self._open[command.id] = open_
-        self._collector.add_receipt(self._receipt(command, Stage.ACCEPTED, "", now))
-        return self.pump(now)
+        self._collector.add_receipt(self._receipt(command, Stage.ACCEPTED, "", now), now)
+        effects = self.pump(now)
+        if command.id in self._open and not open_.started:
+            self._put(open_, "waiting")
+        return effects
 
     def _problem(self, command: Command) -> str:
         """Return why a command can never run here, or nothing."""
@@ -288,7 +290,7 @@ class Journal:
         receipt = self._receipt(command, stage, detail, now, relay_closed=relay_closed, values=values)
         self._put(open_, "final", codec.encode(receipt))
         self._open.pop(command.id, None)
-        self._collector.add_receipt(receipt)
+        self._collector.add_receipt(receipt, now)
 
     def _receipt(
         self,
@@ -314,11 +316,11 @@ class Journal:
             journal_digest=digest,
         )
 
-    def _repeat_receipt(self, known: StoredCommand) -> None:
+    def _repeat_receipt(self, known: StoredCommand, now: Moment) -> None:
         # Once a session is enough: the batch that carries it is repeated by the uplink.
         if known.receipt and known.id not in self._repeated:
             self._repeated.add(known.id)
-            self._collector.add_receipt(codec.decode_as(known.receipt, Receipt))
+            self._collector.add_receipt(codec.decode_as(known.receipt, Receipt), now)
 
     def _put(self, open_: _Open, status: str, receipt: bytes = b"") -> None:
         stored = StoredCommand(open_.command.id, status, codec.encode(open_.command), receipt, open_.held_before)

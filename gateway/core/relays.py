@@ -123,6 +123,14 @@ class Relays:
             self._store.set_relay_state(drive.meter, closed=closed)
         return Driven(drive.meter, closed, changed=stored != closed, is_current=is_current)
 
+    def on_seen(self, meter: str, *, closed: bool) -> bool:
+        """Take what a relay that may have moved by itself shows; True if it had another state when last seen."""
+        self._relays[meter].known = closed
+        if self._store.relay_state(meter) == closed:
+            return False
+        self._store.set_relay_state(meter, closed=closed)
+        return True
+
     def pump(self, now: Moment) -> Effects:
         """Drive the relays that are due."""
         return tuple(

@@ -21,7 +21,7 @@ from enum import IntEnum
 from heapq import heapify, heappop, heappush
 from zlib import crc32
 
-from gateway.core.acquisition import Operation, ReadMeter
+from gateway.core.acquisition import MeterOperation, Operation, ReadMeter, VisitMeter
 
 BACKOFF_STEP_MS = 2_000
 BACKOFF_MAX_MS = 300_000
@@ -58,9 +58,9 @@ class BusBusyError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
-    """A read that is repeated once in every slot."""
+    """What is done at a meter once in every slot."""
 
-    read: ReadMeter
+    operation: MeterOperation
     parts: int
     """Transactions it takes."""
     period_ms: int
@@ -174,8 +174,8 @@ class BusSchedule:
     def _state(self, index: int, poll: Poll, now_ms: int) -> _PollState:
         spread_ms = max(poll.period_ms // PHASE_PART, 1)
         # A hash, not a counter: a meter keeps its instant when others come and go.
-        phase_ms = crc32(poll.read.meter_id.encode()) * spread_ms >> 32
-        health = self._health.setdefault(poll.read.meter_id, _Health())
+        phase_ms = crc32(poll.operation.meter_id.encode()) * spread_ms >> 32
+        health = self._health.setdefault(poll.operation.meter_id, _Health())
         return _PollState(poll, phase_ms, health, index, now_ms)
 
     def _slot(self, state: _PollState, now_ms: int) -> int:
@@ -238,7 +238,7 @@ class BusSchedule:
             _, index = heappop(self._waiting)
             state = self._states[index]
             priority = Priority.PROBE if state.health.suspect else Priority.PERIODIC
-            job = _Job(self._new_id(), state.poll.read, priority, state.poll.parts, state)
+            job = _Job(self._new_id(), state.poll.operation, priority, state.poll.parts, state)
             self._queues.jobs[priority].append(job)
 
     def _closed(self, now_ms: int) -> frozenset[Priority]:
@@ -264,7 +264,7 @@ class BusSchedule:
         heappush(self._waiting, (due_ms, state.index))
 
     def on_result(self, step: Step, *, ok: bool, now_ms: int) -> Change | None:
-        """Take in how a transaction went; a device that refuses is a device that answers.
+        """Take in how a transaction went; a device that refuses, or broke off, is a device that answers.
 
         Returns:
             Whether the meter counts as lost or found with this.
@@ -275,7 +275,7 @@ class BusSchedule:
         if not ok:
             self.counts.failed_steps += 1
             self.counts.failed_ms += spent_ms
-        health = self._health.get(job.operation.meter_id) if isinstance(job.operation, ReadMeter) else None
+        health = self._health.get(job.operation.meter_id) if isinstance(job.operation, ReadMeter | VisitMeter) else None
         change = None
         if health is not None:
             change = self._on_answer(health, now_ms) if ok else self._on_failure(health, spent_ms, now_ms)
@@ -366,6 +366,6 @@ class BusSchedule:
             quiet_from_ms = max(state.attempted_ms, state.health.retry_ms, self._line_from_ms)
             neglected = now_ms - quiet_from_ms > NEGLECT_PERIODS * state.poll.period_ms
             if neglected and not state.neglected:
-                found.append(state.poll.read.meter_id)
+                found.append(state.poll.operation.meter_id)
             state.neglected = neglected
         return tuple(found)

@@ -4,16 +4,24 @@ It decides who handles what and in which order; what each part decides stands in
 that a shell (asyncio) and a simulation (virtual time) drive alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.core.acquisition import ClockSeen, Pushed, RecordEvent, StatusSeen
+from gateway.core.agenda import Agenda, AgendaSettings
 from gateway.core.collection import CollectionSettings, Collector, make_store_id
 from gateway.core.credit import CreditControl, signed_ms
+from gateway.core.dlms_profiles import DlmsProfile
 from gateway.core.effects import AlignPolls, DriveRelay, Effect, Effects, Note
+from gateway.core.held import HeldFacts
 from gateway.core.journal import Journal
 from gateway.core.moment import Moment
+from gateway.core.progress import Progress
+from gateway.core.pushes import Pushes
+from gateway.core.records import Records
 from gateway.core.relays import Relays, RelaySettings
+from gateway.core.status_word import StatusWords
 from gateway.core.store import Priority, Store
 from gateway.core.timekeeping import Timekeeper
 from gateway.core.uplink import DiskState, IdSource, Uplink, UplinkSettings
@@ -24,7 +32,7 @@ from wire.address import Address, Direction
 from wire.errors import MalformedError, Reason, UntrustedError, WireError
 from wire.facts import EntryFact, FactsHeld, Health, Metric, PrepaidPolicy, ReadValue, decode_down_fact, fact_id
 from wire.keys import KeyRegistry, SigningKey
-from wire.messages import Ack, Command, Facts, Welcome, open_message
+from wire.messages import Ack, Command, Facts, Message, Welcome, open_message
 from wire.readings import Channel, Row
 
 if TYPE_CHECKING:
@@ -41,6 +49,8 @@ EVENT_RELAY_CLOSED = "3.31.0.42"
 EVENT_POWER_LIMIT = "3.15.261.139"
 EVENT_REFUSED = "5.12.0.38"
 PRUNE_EVERY_MS = 3_600_000
+JOURNAL_ENTRIES_KEPT = 20_000
+"""For whoever looks into what a box did; what was run is remembered by the commands and floors themselves."""
 POWER_LIMIT_HOLD_MS = 300_000
 """How long supply stays off after the power limit was exceeded, site ms."""
 
@@ -65,6 +75,7 @@ class StationSettings:
     collection: CollectionSettings = field(default_factory=CollectionSettings)
     uplink: UplinkSettings = field(default_factory=UplinkSettings)
     relays: RelaySettings = field(default_factory=RelaySettings)
+    agenda: AgendaSettings = field(default_factory=AgendaSettings)
 
 
 @dataclass(slots=True)
@@ -89,8 +100,12 @@ class Station:
         rng: "random.Random",
         fresh_bytes: IdSource,
         now: Moment,
+        visited: Mapping[str, DlmsProfile] | None = None,
     ) -> None:
-        """Take up where the disk left off; call it inside a transaction."""
+        """Take up where the disk left off; call it inside a transaction.
+
+        `visited` has the make of each meter that keeps records of its own.
+        """
         self._store = store
         self._identity = identity
         self.counts = Counts()
@@ -109,6 +124,7 @@ class Station:
             boot=identity.boot,
             trusted_ms=self.time.trusted_ms,
         )
+        self._held = HeldFacts(store)
         self.credit = CreditControl(store, collector=self.collector, relays=self.relays, boot=identity.boot)
         self.uplink = Uplink(
             store,
@@ -122,11 +138,31 @@ class Station:
             rng=rng,
             fresh_bytes=fresh_bytes,
         )
+        progress = Progress(store)
+        self.agenda = Agenda(
+            progress, makes=visited or {}, time=self.time, mirror=self.credit.mirror, settings=settings.agenda
+        )
+        self._records = Records(
+            progress,
+            makes=visited or {},
+            collector=self.collector,
+            time=self.time,
+            settings=settings.agenda,
+            boot=identity.boot,
+        )
+        self._status = StatusWords(
+            progress,
+            makes=visited or {},
+            collector=self.collector,
+            time=self.time,
+            has_relay=self.relays.has_relay,
+            boot=identity.boot,
+        )
+        self.pushes = Pushes(
+            progress, makes=visited or {}, status=self._status, collector=self.collector, time=self.time
+        )
         self._power_limit_until: dict[str, int] = {}
         self._prune_due_ms = now.mono_ms + PRUNE_EVERY_MS
-        self._facts_held = 0
-        for encoded in store.down_facts():
-            self._facts_held ^= int.from_bytes(fact_id(encoded))
         self._begin(now)
 
     def _begin(self, now: Moment) -> None:
@@ -152,9 +188,22 @@ class Station:
 
     def on_message(self, address: Address, sealed: bytes, now: Moment) -> Effects:
         """Take a message from the cloud; one that does not hold is refused, counted, and changes nothing."""
+        return self.on_opened(address, self.open(address, sealed), now)
+
+    def open(self, address: Address, sealed: bytes) -> Message | WireError:
+        """Check a message from the cloud, or say why it does not hold; needs no transaction and changes nothing."""
         try:
             self._require_ours(address)
             message, _ = open_message(sealed, address, self._identity.trusted)
+        except WireError as error:
+            return error
+        return message
+
+    def on_opened(self, address: Address, message: Message | WireError, now: Moment) -> Effects:
+        """Take a message as `open` returned it."""
+        if isinstance(message, WireError):
+            return (self._refused(message, address),)
+        try:
             effects = self._dispatch(message, now)
         except WireError as error:
             return (self._refused(error, address),)
@@ -211,9 +260,8 @@ class Station:
         return tuple(refused)
 
     def _take_fact(self, encoded: bytes, now: Moment) -> None:
-        if not self._store.add_down_fact(fact_id(encoded), encoded):
+        if not self._held.take(encoded):
             return
-        self._facts_held ^= int.from_bytes(fact_id(encoded))
         fact = decode_down_fact(encoded)
         match fact:
             case EntryFact():
@@ -249,6 +297,25 @@ class Station:
         if self.relays.has_relay(meter) and self.relays.place(meter, Hold.POWER_LIMIT):
             self._power_limit_until[meter] = now.tick_ms + POWER_LIMIT_HOLD_MS
             self.collector.add_event(EVENT_POWER_LIMIT, now=now, meter=meter, detail=f"limit {limit_w} W")
+
+    def on_record(self, event: RecordEvent | StatusSeen, now: Moment) -> Effects:
+        """Take what a visit brought beside present values."""
+        if isinstance(event, StatusSeen):
+            return self._after(now, self._status.on_seen(event, now))
+        if isinstance(event, ClockSeen) and event.was_set:
+            self._status.on_clock_set(event.meter_id)
+            self.pushes.on_clock_set(event.meter_id)
+        return self._after(now, self._records.on_event(event, now))
+
+    def on_pushed(self, event: Pushed, now: Moment) -> Effects:
+        """Take what a meter said without being asked."""
+        return self._after(now, self.pushes.on_pushed(event, now))
+
+    def on_relay_seen(self, meter: str, *, closed: bool, now: Moment) -> Effects:
+        """Take what reading a relay showed that may have moved by itself."""
+        if self.relays.on_seen(meter, closed=closed):
+            self.collector.add_event(EVENT_RELAY_CLOSED if closed else EVENT_RELAY_OPENED, now=now, meter=meter)
+        return self._after(now, ())
 
     def on_meter_event(self, meter: str, code: str, detail: str, now: Moment) -> Effects:
         """Report something that the bus noticed of a meter or of itself."""
@@ -289,6 +356,7 @@ class Station:
         if now.mono_ms >= self._prune_due_ms:
             self._prune_due_ms = now.mono_ms + PRUNE_EVERY_MS
             self.journal.prune(now)
+            self._store.forget_journal(keep=JOURNAL_ENTRIES_KEPT)
         return self._after(now, self.journal.pump(now))
 
     def next_deadline_ms(self, now: Moment) -> int:
@@ -302,8 +370,10 @@ class Station:
 
     def _after(self, now: Moment, effects: Effects) -> Effects:
         """Finish a transaction: seal, send, drive."""
+        batches_count = self.collector.batches_count
         notes = self.collector.seal(now)
-        self.uplink.on_sealed()
+        if self.collector.batches_count > batches_count:
+            self.uplink.on_sealed()
         return (
             *effects,
             *notes,
@@ -311,9 +381,14 @@ class Station:
             *self.uplink.pump(disk=self._disk_state(), now=now),
         )
 
+    @property
+    def facts_held(self) -> bytes:
+        """What the hello says of the cloud's facts."""
+        return self._held.digest
+
     def _disk_state(self) -> DiskState:
         index, digest = self.journal.head
-        return DiskState(journal_index=index, journal_digest=digest, facts_held=self._facts_held.to_bytes(16))
+        return DiskState(journal_index=index, journal_digest=digest, facts_held=self.facts_held)
 
     def _refused(self, error: WireError, address: Address) -> Note:
         self.counts.refused[error.reason] = self.counts.refused.get(error.reason, 0) + 1

@@ -125,6 +125,11 @@ class Uplink:
         self._hello_due_ms = None
         self._hello_wait_ms = self._settings.hello_retry_ms
 
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether more may wait to be sent than the window lets out, so that each acknowledgement counts at once."""
+        return self._pending_may_exist
+
     def answered_hello_tick_ms(self, welcome: Welcome) -> int | None:
         """Return when the hello that a welcome answers was sent, in ticks; None if it answers none of ours."""
         return self._hellos.get(welcome.nonce)

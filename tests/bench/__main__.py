@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.bench.commands import bench_commands
+from tests.bench.dlms import bench_dlms
 from tests.bench.encoding import bench_bytes_per_value
 from tests.bench.gateway_store import bench_gateway_store
 from tests.bench.ingest import bench_ingest
@@ -26,6 +27,7 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Section]]]] = {
     "store": bench_gateway_store,
     "commands": bench_commands,
     "ingest": bench_ingest,
+    "dlms": bench_dlms,
 }
 
 

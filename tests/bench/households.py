@@ -75,7 +75,7 @@ def households(count: int) -> Households:
     channels = profile.wire_channels()
     site = Site(parse_village(_village(count)), now_ms=START_MS - PERIOD_MS, rng=_random)
     return Households(
-        meters=tuple(site.meters.values()),
+        meters=tuple(site.modbus_meters.values()),
         channels=tuple(channels[index] for index in _CHANNELS),
         transactions=compile_plan(profile, _CHANNELS).transactions,
     )

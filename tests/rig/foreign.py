@@ -10,6 +10,8 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,28 @@ def ask(name: str, script: str, question: object) -> Any:
     """Return what a script of `tests/foreign` answers, both as JSON, run in the environment `name`."""
     command = [str(foreign_python(name)), str(FOREIGN / script)]
     return json.loads(_run(command, sent=json.dumps(question), seconds_max=RUN_SECONDS_MAX))
+
+
+@contextmanager
+def serving(name: str, script: str, question: object) -> Iterator[Any]:
+    """Run a script of `tests/foreign` that serves until its standard input ends; yield what it said, as JSON."""
+    command = [str(foreign_python(name)), str(FOREIGN / script)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(question) + "\n")
+            process.stdin.flush()
+            said = process.stdout.readline()
+            if not said:
+                raise ForeignError(f"{' '.join(command)} said nothing")
+            yield json.loads(said)
+        finally:
+            process.stdin.close()
+            try:
+                process.wait(timeout=RUN_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _run(command: list[str], *, sent: str = "", seconds_max: int = INSTALL_SECONDS_MAX) -> str:

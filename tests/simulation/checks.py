@@ -8,12 +8,14 @@ from functools import partial
 import sqlalchemy as sa
 
 from cloud.commands.core.lifecycle import FINAL
+from cloud.headend.adapters.down_facts import drop_superseded
 from cloud.meterdata.adapters.projector import project_all
 from cloud.meterdata.adapters.queries import readings, waiting_boots
 from cloud.meterdata.core.meter_day import Reading
 from cloud.prepaid.adapters.accounts import balance_of
 from prepay.balance import BALANCE_VERSION, balance
-from prepay.entries import Entry
+from prepay.closing import is_covered, latest_close_ms
+from prepay.entries import Entry, Statement
 from prepay.holds import Hold
 from prepay.identity import entry_digest
 from tests.simulation.box import Box
@@ -22,7 +24,7 @@ from tests.simulation.network import Network
 from tests.simulation.parties import UTILITY
 from tests.simulation.truth import Item, items_of
 from wire import codec
-from wire.facts import EntryFact, Event, Receipt, Stage, UpFact
+from wire.facts import EntryFact, Event, Receipt, Stage, UpFact, fact_id
 from wire.messages import Command, Disconnect, Reconnect, State, effect_group
 from wire.readings import Channel, Row
 
@@ -37,6 +39,7 @@ def violations(boxes: list[Box], cloud: Cloud, network: Network) -> Iterator[str
         yield from journal_in_order(box)
         yield from relays_as_decided(box)
         yield from _balances_agree(box, cloud)
+        yield from _facts_agree(box, cloud)
         yield from _rows_projected(box, cloud, held[box.name])
     yield from _commands_are_over(boxes, cloud)
     yield from _refusals_counted(boxes, cloud, network)
@@ -143,20 +146,27 @@ def relays_as_decided(box: Box) -> Iterator[str]:
 def _balances_agree(box: Box, cloud: Cloud) -> Iterator[str]:
     """Box and cloud compute the same from the same set; the incremental account agrees with the pure function."""
     assert box.station is not None
-    at_ms = cloud.clock.wall_ms()
     stored: dict[str, list[Entry]] = defaultdict(list)
     for account, encoded in box.store.entries():
         stored[account].append(codec.decode_as(encoded, Entry))
     gone = cloud.lost_entries - cloud.issued_entries()
+    lost_a_statement = {
+        name for name in stored if any(isinstance(e, Statement) and entry_digest(e) in gone for e in stored[name])
+    }
     if cloud.was_set_back:
         gone |= _released_points(box) - _points_of(cloud, box.name)
     for name, followed in box.station.credit.accounts():
+        at_ms = max(cloud.clock.wall_ms(), followed.closed_at_ms)
         shown = followed.balance(at_ms)
         if shown != balance(BALANCE_VERSION, stored[name], account=name, at_ms=at_ms):
             yield f"{box.name}: the balance of {name} is not what its entries come to"
+        covered = [entry for entry in stored[name] if is_covered(entry, followed.closed_at_ms)]
+        if covered:
+            yield f"{box.name}: {len(covered)} entries of {name} are on the disk that a statement stands for"
         yield from _cloud_entries_are_down(box, cloud, name, stored[name])
         theirs = cloud.transact(partial(balance_of, utility=UTILITY, account=name, at_ms=at_ms))
-        if not box.truth.was_set_back:
+        # A box that closed by a statement that the cloud forgot agrees again from the next one on.
+        if not box.truth.was_set_back and name not in lost_a_statement:
             kept = [entry for entry in stored[name] if entry_digest(entry) not in gone]
             mine = balance(BALANCE_VERSION, kept, account=name, at_ms=at_ms)
             if (mine.version, mine.digest, mine.amount_minor) != (theirs.version, theirs.digest, theirs.amount_minor):
@@ -164,12 +174,27 @@ def _balances_agree(box: Box, cloud: Cloud) -> Iterator[str]:
 
 
 def _cloud_entries_are_down(box: Box, cloud: Cloud, account: str, stored: list[Entry]) -> Iterator[str]:
-    """A box has all that the cloud issued."""
-    query = "SELECT digest FROM entry WHERE account = ? AND gateway IS NULL"
-    issued = {digest for (digest,) in cloud.looking.execute(query, (account,))}
-    lacking = issued - {entry_digest(entry) for entry in stored}
+    """A box has all that the cloud issued and no later statement stands for."""
+    closed_at_ms = latest_close_ms(stored)
+    query = "SELECT encoded FROM entry WHERE account = ? AND gateway IS NULL"
+    issued: list[Entry] = [codec.decode_as(encoded, Entry) for (encoded,) in cloud.looking.execute(query, (account,))]
+    lacking = [entry for entry in issued if entry not in stored and not is_covered(entry, closed_at_ms)]
     if lacking:
         yield f"{box.name}: lacks {len(lacking)} entries that the cloud issued for {account}"
+
+
+def _facts_agree(box: Box, cloud: Cloud) -> Iterator[str]:
+    """A hello would tell the cloud that the box holds what it believes."""
+    assert box.station is not None
+    if box.truth.was_set_back or cloud.was_set_back:
+        return
+    cloud.transact(partial(drop_superseded, utility=UTILITY))
+    names = {name for (name,) in cloud.looking.execute("SELECT id FROM down_fact WHERE gateway = ?", (box.name,))}
+    believed = 0
+    for name in names:
+        believed ^= int.from_bytes(name)
+    if believed.to_bytes(16) != box.station.facts_held or names != {fact_id(item) for item in box.store.down_facts()}:
+        yield f"{box.name}: holds other facts of the cloud than the cloud believes"
 
 
 def _rows_projected(box: Box, cloud: Cloud, held: set[Item]) -> Iterator[str]:

@@ -7,7 +7,8 @@ on it.
 
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,9 +18,13 @@ from cloud import schema
 from cloud.commands.adapters.desk import Desk
 from cloud.effects import Publish
 from cloud.epoch import raise_epoch
+from cloud.headend.adapters.down_facts import drop_superseded
 from cloud.headend.adapters.intake import Intake
 from cloud.keys import register_key
+from cloud.messaging import Settled
 from cloud.meterdata.adapters.projector import project
+from cloud.prepaid.adapters.closing import close_due
+from cloud.prepaid.core.closing import ClosingRules
 from cloud.registry import Registry
 from tests.simulation.agenda import Agenda
 from tests.simulation.disk import Disk, Image
@@ -28,12 +33,14 @@ from tests.simulation.one_step import CloudClock, Death, HandlerDiedError, OneSt
 from tests.simulation.options import Options
 from tests.simulation.parties import TREE, UTILITY, client_names, cloud_keys, gateway_names, key_of
 from wire import codec
+from wire.facts import Receipt
 from wire.keys import Purpose
 from wire.messages import Status
 from wire.runtime.errors import UnavailableError
 from wire.runtime.mqtt import Message
 
 T = TypeVar("T")
+HANDLERS_THAT_LISTEN = 0.5
 
 
 _template: dict[int, bytes] = {}
@@ -72,6 +79,7 @@ class Cloud:
         self.told: list[Status] = []
         """Every status handed to the broker."""
         self.restarts = 0
+        self.statements = 0
         self._agenda = agenda
         self._network = network
         self._options = options
@@ -97,7 +105,8 @@ class Cloud:
             keys=cloud_keys(),
             clock=self.clock,
             timer=self.clock,
-            on_issued=self.wake,
+            tell=self._tell,
+            wake=self.wake,
         )
 
     def _handler(self) -> Intake:
@@ -109,7 +118,12 @@ class Cloud:
             key=cloud_keys().ack,
             clock=self.clock,
             on_committed=self.wake,
+            # Some work beside the commands room in one process, others leave the receipts to its cursor.
+            on_receipts=self._on_receipts if self._rng.random() < HANDLERS_THAT_LISTEN else None,
         )
+
+    def _on_receipts(self, connection: sa.Connection, receipts: Sequence[tuple[str, Receipt]]) -> Callable[[], None]:
+        return self._desk.on_receipts(connection, receipts)
 
     def transact(self, work: Callable[[sa.Connection], T]) -> T:
         """Do something in the database that cannot fail: the world's own doing."""
@@ -141,6 +155,19 @@ class Cloud:
         self.lost_entries |= before - self.issued_entries()
         self.raise_epoch()
         self.was_set_back = True
+        self.wake()
+
+    def close_accounts(self) -> None:
+        """The prepaid room takes its turn: it closes what can be, and forgets what boxes have dropped."""
+        rules = ClosingRules(
+            every_ms=self._options.close_every_ms,
+            lag_ms=self._options.close_lag_ms,
+            followed_ms=0,
+            gap_wait_ms=0,
+        )
+        turn = self.transact(partial(close_due, utility=UTILITY, rules=rules, now_ms=self.clock.wall_ms()))
+        self.statements += turn.made
+        self.transact(partial(drop_superseded, utility=UTILITY))
         self.wake()
 
     def raise_epoch(self) -> None:
@@ -197,8 +224,10 @@ class Cloud:
                     self._publish(effect)
             if requests:
                 judged = in_one_step(handler.judge(requests))
-                for effect in in_one_step(self._desk.take_requests(judged, may_send=True)):
+                turn = in_one_step(self._desk.take_requests(judged, may_send=True))
+                for effect in turn.due:
                     self._publish(effect)
+                self._tell(turn.statuses, self._desk.settled)
         except UnavailableError:
             self._handle_soon(place, 500)
             return
@@ -252,13 +281,16 @@ class Cloud:
             turn = in_one_step(self._desk.turn(may_send=True))
             for effect in turn.due:
                 self._publish(effect)
-            for _, status in turn.statuses:
-                self._publish(status)
-                self.told.append(codec.decode_message(codec.decode_strict(status.sealed[1:])[2], Status))
-            self._desk.told([number for number, _ in turn.statuses])
+            self._tell(turn.statuses, self._desk.settled)
             more = turn.more
         if self._rng.random() < 0.2:
             in_one_step(self.database.transact(project))
+
+    def _tell(self, statuses: Iterable[tuple[int, Publish]], settled: Settled) -> None:
+        for number, status in statuses:
+            self._publish(status)
+            self.told.append(codec.decode_message(codec.decode_strict(status.sealed[1:])[2], Status))
+            settled(number, True)
 
     def _publish(self, effect: Publish) -> None:
         self._network.send("cloud", effect.topic, effect.sealed)

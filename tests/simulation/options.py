@@ -57,6 +57,11 @@ class Options:
     cloud_crashes: int
     cloud_clock_steps: int
     cloud_set_backs: int
+    # ---- statements
+    closings: int
+    """How often the cloud looks whether accounts can be closed."""
+    close_every_ms: int
+    close_lag_ms: int
 
     def __str__(self) -> str:
         return ", ".join(f"{item.name}={getattr(self, item.name)}" for item in fields(self))
@@ -108,4 +113,7 @@ def draw(seed: int) -> Options:
         cloud_crashes=some(4),
         cloud_clock_steps=some(2, 0.3),
         cloud_set_backs=some(2, 0.25),
+        closings=some(8, 0.7),
+        close_every_ms=rng.choice([1, 1_000, duration_ms // 20]),
+        close_lag_ms=rng.choice([0, duration_ms // 50, duration_ms // 5]),
     )

@@ -15,7 +15,7 @@ from tests.simulation.box import Box
 from tests.simulation.cloud_side import Cloud
 from tests.simulation.disk import Disk
 from tests.simulation.one_step import HandlerDiedError
-from tests.simulation.options import MINUTE_MS, Options, draw
+from tests.simulation.options import HOUR_MS, MINUTE_MS, Options, draw
 from tests.simulation.quiet import quiet_logs
 from tests.simulation.truth import RecordingStore
 from tests.simulation.world import Parts, run_world
@@ -62,6 +62,28 @@ class ForgetsCommands(Box):
     """A gateway that does not know a command again."""
 
     store_class = _WithoutMemory
+
+
+class _HoardsPoints(RecordingStore):
+    def drop_entries(self, digests: Sequence[bytes]) -> None:  # noqa: ARG002
+        return
+
+
+class KeepsWhatWasClosed(Box):
+    """A gateway that leaves register points on its disk that a statement stands for."""
+
+    store_class = _HoardsPoints
+
+
+class _HoardsFacts(RecordingStore):
+    def drop_down_fact(self, fact: bytes) -> None:  # noqa: ARG002
+        return
+
+
+class KeepsWhatWasSuperseded(Box):
+    """A gateway that leaves facts on its disk that others have taken the place of."""
+
+    store_class = _HoardsFacts
 
 
 class _LyingDisk(Disk):
@@ -119,7 +141,19 @@ COMMANDS: dict[str, object] = {
     "duplication": 0.4,
     "delay_ms_max": 30_000,
 }
+CLOSES: dict[str, object] = {
+    "closings": 8,
+    "close_every_ms": 1,
+    "close_lag_ms": 0,
+    "polls": 8,
+    "crashes": 0,
+    "duration_ms": 3 * HOUR_MS,
+}
 PLANTED = {
+    "a gateway keeps what was closed": Planted(
+        Parts(box=KeepsWhatWasClosed), CLOSES, "on the disk that a statement stands for"
+    ),
+    "a gateway keeps superseded facts": Planted(Parts(box=KeepsWhatWasSuperseded), CLOSES, "other facts of the cloud"),
     "a gateway trusts the broker": Planted(Parts(box=TrustsTheBroker), {"loss": 0.3}, "the cloud lacks"),
     "a gateway acts on old decisions": Planted(
         Parts(box=ActsOnOldDecisions), COMMANDS | {"credit_minor": 200, "duration_ms": 3 * MINUTE_MS}, "over holds"

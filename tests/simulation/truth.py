@@ -5,7 +5,7 @@ disk was set back behind it.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +134,14 @@ class RecordingStore(SqliteStore):
     def add_down_fact(self, fact: bytes, encoded: bytes) -> bool:
         self._step()
         return super().add_down_fact(fact, encoded)
+
+    def drop_down_fact(self, fact: bytes) -> None:
+        self._step()
+        super().drop_down_fact(fact)
+
+    def drop_entries(self, digests: Sequence[bytes]) -> None:
+        self._step()
+        super().drop_entries(digests)
 
     def add_entry(self, account: str, digest: bytes, encoded: bytes) -> bool:
         self._step()

@@ -100,6 +100,10 @@ class World:
             self._sometime(rng.randint(0, 3), box.report_health)
         self._sometime(options.requests, self.people.ask)
         self._sometime(options.payments, self.people.pay)
+        # Drawn apart, so that what else happens in a world does not hang on it.
+        closing_rng = random.Random(f"closings {options.seed}")
+        for _ in range(options.closings):
+            self.agenda.at(closing_rng.randrange(options.duration_ms), self.cloud.close_accounts)
 
     def _plan_trouble(self) -> None:
         options, rng, network = self.options, self._rng, self.network
@@ -161,6 +165,8 @@ class World:
             for number, meter in enumerate(box.site.houses):
                 self.agenda.after(10_000 + number, partial(box.poll, meter))
                 self.agenda.after(5 * MINUTE_MS + number, partial(box.poll, meter))
+        if self.options.closings:
+            self.agenda.after(7 * MINUTE_MS, self.cloud.close_accounts)
         slice_ms = 6 * MINUTE_MS
         while self.agenda.now_ms < began_ms + REST_MS_MAX + self.options.duration_ms // 4:
             self.agenda.run_until(self.agenda.now_ms + slice_ms)

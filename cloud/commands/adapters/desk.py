@@ -1,32 +1,44 @@
-"""The shell of the commands room: requests in, commands and statuses out, receipts followed."""
+"""The shell of the commands room: requests in, commands and statuses out, receipts taken.
 
-from collections.abc import Callable, Sequence
+What it has to say it says right after the commit that decided it, and remembers what the broker has not confirmed yet.
+A turn looks through everything: what is due again, receipts that another process committed, statuses left in the
+outbox by a crash or by a broker that was away.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import sqlalchemy as sa
 
-from cloud.commands.adapters.dispatch import due_commands, follow_receipts
-from cloud.commands.adapters.issuing import take_request
-from cloud.commands.adapters.statuses import forget_statuses, queued_statuses
+from cloud.commands.adapters.dispatch import due_commands, follow_receipts, take_receipts
+from cloud.commands.adapters.issuing import Taken, take_request
+from cloud.commands.adapters.statuses import Queued, forget_statuses, queued_statuses, sealed_status
 from cloud.database import Database
 from cloud.effects import Publish
 from cloud.headend.adapters.down_facts import due_facts
 from cloud.headend.adapters.ingest import count_refusals
 from cloud.headend.core.admission import Admitted, AdmittedRequest, Refused
 from cloud.keys import CloudKeys
+from cloud.messaging import Settled
+from wire.address import Kind
+from wire.facts import Receipt
 from wire.runtime.clock import Clock, SystemClock
 from wire.topics import TopicTree
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What came of looking through everything once."""
+    """What came of a transaction of the room."""
 
     due: list[Publish]
     """Facts and commands."""
-    statuses: list[tuple[int, Publish]]
-    """What requesters are to be told, oldest first, by the number under which it is forgotten once told."""
-    more: bool
+    statuses: Iterable[tuple[int, Publish]]
+    """What requesters are to be told, oldest first, signed when it is its turn; `settled` wants to hear of each by its
+    number."""
+    more: bool = False
     """Whether more receipts may wait."""
 
 
@@ -38,7 +50,9 @@ class Desk:
         tree: The utility's topics.
         keys: The cloud's signing keys.
         clock: UTC, which deadlines are judged by.
-        on_issued: Called after requests were recorded.
+        tell: Called after the head-end committed receipts, with what requesters are to be told, as in a `Turn`, and
+            with what wants to hear of each.
+        wake: Called when a turn has something to do.
         timer: Real time, which repeating goes by; the machine's own clock if none is given.
     """
 
@@ -49,7 +63,8 @@ class Desk:
         tree: TopicTree,
         keys: CloudKeys,
         clock: Clock,
-        on_issued: Callable[[], None],
+        tell: Callable[[Iterable[tuple[int, Publish]], Settled], None],
+        wake: Callable[[], None],
         timer: Clock | None = None,
     ) -> None:
         self._database = database
@@ -57,11 +72,15 @@ class Desk:
         self._keys = keys
         self._clock = clock
         self._timer = timer if timer is not None else SystemClock()
-        self._on_issued = on_issued
+        self._tell = tell
+        self._wake = wake
+        self._telling: set[int] = set()
+        """Statuses given out and not settled, or settled and still in the outbox."""
         self._told: list[int] = []
+        """To be taken out of the outbox by the next transaction, which saves one each time."""
 
-    async def take_requests(self, judged: Sequence[Admitted | Refused], *, may_send: bool) -> list[Publish]:
-        """Record requests, issue their commands, and return what to send now.
+    async def take_requests(self, judged: Sequence[Admitted | Refused], *, may_send: bool) -> Turn:
+        """Record requests and issue their commands; facts that are due go with them.
 
         Args:
             judged: What came in.
@@ -70,21 +89,32 @@ class Desk:
         Raises:
             UnavailableError: The database is away; nothing was recorded.
         """
+        now_ms, timer_ms = self._clock.wall_ms(), self._timer.wall_ms() if may_send else None
 
-        def work(connection: sa.Connection) -> list[Publish]:
-            self._record(connection, judged)
-            return self._due(connection) if may_send else []
+        def work(connection: sa.Connection, told: Sequence[int]) -> tuple[list[Taken], list[Publish]]:
+            taken = [
+                take_request(connection, item, self._keys.command, now_ms=now_ms, timer_ms=timer_ms)
+                for item in judged
+                if isinstance(item, AdmittedRequest)
+            ]
+            count_refusals(connection, self._tree.utility, [item for item in judged if isinstance(item, Refused)])
+            forget_statuses(connection, told)
+            return taken, [] if timer_ms is None else self._due_facts(connection, timer_ms)
 
-        due = await self._database.transact(work)
-        self._on_issued()
-        return due
+        taken, facts = await self._transact(work)
+        letters = [letter for item in taken for letter in item.letters]
+        due = [Publish(topic=self._tree.down(letter.gateway, Kind.COMMAND), sealed=letter.sealed) for letter in letters]
+        if not may_send:
+            self._wake()
+        return Turn(due=due + facts, statuses=self._given_out(status for item in taken for status in item.queued))
 
-    def told(self, numbers: Sequence[int]) -> None:
-        """Know that the broker has these statuses; the next turn forgets them, which saves a transaction each time."""
-        self._told += numbers
+    def on_receipts(self, connection: sa.Connection, receipts: Sequence[tuple[str, Receipt]]) -> Callable[[], None]:
+        """Take receipts in the transaction of the head-end that commits them; return what to do after the commit."""
+        queued = take_receipts(connection, self._tree.utility, receipts, now_ms=self._clock.wall_ms())
+        return lambda: self._tell(self._given_out(queued), self.settled)
 
     async def turn(self, *, may_send: bool) -> Turn:
-        """Take note of receipts, and return what to send and to tell: all in one transaction.
+        """Look through everything, in one transaction.
 
         Args:
             may_send: As for `take_requests`.
@@ -92,29 +122,45 @@ class Desk:
         Raises:
             UnavailableError: The database is away.
         """
-        utility, now_ms, told = self._tree.utility, self._clock.wall_ms(), tuple(self._told)
+        utility, now_ms, timer_ms = self._tree.utility, self._clock.wall_ms(), self._timer.wall_ms()
 
-        def work(connection: sa.Connection) -> Turn:
+        def work(connection: sa.Connection, told: Sequence[int]) -> tuple[bool, list[Publish], list[Queued]]:
             # First of all, since a transaction that has written sees less of what others have committed meanwhile.
             more = follow_receipts(connection, utility, now_ms=now_ms)
             forget_statuses(connection, told)
-            due = self._due(connection) if may_send else []
-            return Turn(due=due, statuses=queued_statuses(connection, self._tree, self._keys.ack), more=more)
+            due: list[Publish] = []
+            if may_send:
+                due += self._due_facts(connection, timer_ms)
+                due += due_commands(connection, self._tree, now_ms=now_ms, timer_ms=timer_ms)
+            return more, due, queued_statuses(connection, utility)
 
-        turn = await self._database.transact(work)
-        del self._told[: len(told)]
-        return turn
+        more, due, queued = await self._transact(work)
+        return Turn(due=due, statuses=self._given_out(queued), more=more)
 
-    def _record(self, connection: sa.Connection, judged: Sequence[Admitted | Refused]) -> None:
-        now_ms = self._clock.wall_ms()
-        for item in judged:
-            if isinstance(item, AdmittedRequest):
-                take_request(connection, item, self._keys.command, now_ms=now_ms)
-        count_refusals(connection, self._tree.utility, [item for item in judged if isinstance(item, Refused)])
+    def settled(self, number: int, is_told: bool, /) -> None:  # noqa: FBT001 - as messages report it
+        """Know what became of a status: the broker has it, or it is to be told another time."""
+        if is_told:
+            self._told.append(number)
+        else:
+            self._telling.discard(number)
 
-    def _due(self, connection: sa.Connection) -> list[Publish]:
-        timer_ms = self._timer.wall_ms()
-        return [
-            *due_facts(connection, self._tree, self._keys.credit, timer_ms=timer_ms),
-            *due_commands(connection, self._tree, now_ms=self._clock.wall_ms(), timer_ms=timer_ms),
-        ]
+    def _due_facts(self, connection: sa.Connection, timer_ms: int) -> list[Publish]:
+        return due_facts(connection, self._tree, self._keys.credit, timer_ms=timer_ms)
+
+    async def _transact(self, work: Callable[[sa.Connection, Sequence[int]], T]) -> T:
+        """Run a transaction that is given what to take out of the outbox."""
+        told, self._told = self._told, []
+        try:
+            result = await self._database.transact(lambda connection: work(connection, told))
+        except BaseException:
+            self._told += told
+            raise
+        # Before anything else may be told: SQLite gives the numbers of rows that are gone to new ones.
+        self._telling.difference_update(told)
+        return result
+
+    def _given_out(self, queued: Iterable[Queued]) -> Iterable[tuple[int, Publish]]:
+        """Return what is not being told already."""
+        new = [item for item in queued if item.number not in self._telling]
+        self._telling.update(item.number for item in new)
+        return ((item.number, sealed_status(item, self._tree, self._keys.ack)) for item in new)

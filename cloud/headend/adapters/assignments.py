@@ -5,9 +5,11 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from cloud import schema
+from cloud.meterdata.adapters.clocks import reread_gateway
+from cloud.prepared import Prepared
 
 _assignment = schema.assignment.c
-_SERVING = (
+_SERVING = Prepared(
     sa.select(_assignment.gateway)
     .where(_assignment.utility == sa.bindparam("of"), _assignment.meter == sa.bindparam("named"))
     .where(_assignment.from_ms <= sa.bindparam("now_ms"))
@@ -18,8 +20,13 @@ _SERVING = (
 
 
 def assign(connection: sa.Connection, utility: str, gateway: str, meters: Iterable[str], *, from_ms: int) -> None:
-    """Assign meters to a gateway from an instant on; doing it again changes nothing."""
+    """Assign meters to a gateway from an instant on; doing it again changes nothing.
+
+    Readings since then are placed anew, for this gateway and for those that lost a meter. Prepaid accounts follow by
+    themselves (`cloud.prepaid.adapters.moving`).
+    """
     table = schema.assignment.c
+    concerned: set[str] = set()
     for meter in meters:
         standing = connection.execute(
             sa.select(table.gateway).where(table.utility == utility, table.meter == meter, table.until_ms.is_(None))
@@ -33,9 +40,12 @@ def assign(connection: sa.Connection, utility: str, gateway: str, meters: Iterab
         )
         row = {"utility": utility, "meter": meter, "from_ms": from_ms, "gateway": gateway, "until_ms": None}
         connection.execute(sa.insert(schema.assignment).values(row))
+        concerned |= {gateway, standing or gateway}
+    for name in sorted(concerned):
+        reread_gateway(connection, utility=utility, gateway=name, from_ms=from_ms)
 
 
 def gateway_of(connection: sa.Connection, utility: str, meter: str, *, now_ms: int) -> str:
     """Return the gateway a meter is assigned to, or an empty name."""
-    found = connection.execute(_SERVING, {"of": utility, "named": meter, "now_ms": now_ms}).scalar()
+    found = _SERVING.scalar(connection, {"of": utility, "named": meter, "now_ms": now_ms})
     return str(found) if found is not None else ""

@@ -7,13 +7,15 @@ stay in the batch; the meter data room makes its rows from there.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from cloud import schema
-from cloud.database import current_tx, insert, insert_new, upsert
+from cloud.database import current_tx, insert, insert_into, insert_new, upsert
 from cloud.headend.core.admission import AdmittedBatch, Refused
+from cloud.prepared import Prepared
 from wire import codec
 from wire.errors import Reason
 from wire.facts import ClockFact, EntryFact, Event, FactsHeld, Health, MeterEvent, Receipt, UpFact
@@ -32,6 +34,8 @@ class Ingested:
     batches_known: int = 0
     batches_quarantined: int = 0
     refused: int = 0
+    receipts: list[tuple[str, Receipt]] = field(default_factory=list)
+    """Those that are new, with the gateways they are of."""
 
 
 def ingest(
@@ -47,7 +51,9 @@ def ingest(
     result = Ingested(refused=len(refusals))
     aside = {digest_of(item.set_aside): item for item in refusals if item.set_aside}
     held, fresh = _store_messages(connection, utility, batches, aside, now_ms)
-    _store_facts(connection, utility, [batch for batch in batches if batch.digest in fresh], held, now_ms)
+    new = [batch for batch in batches if batch.digest in fresh]
+    _store_facts(connection, utility, new, held, now_ms)
+    result.receipts = [(batch.gateway, fact) for batch in new for fact in batch.facts if isinstance(fact, Receipt)]
     count_refusals(connection, utility, refusals)
     _see(connection, utility, {batch.gateway for batch in batches}, now_ms)
     committed: dict[str, list[bytes]] = {}
@@ -103,10 +109,7 @@ def _store_messages(
     for row in rows.values():
         row["tx"] = tx
         row["received_at_ms"] = now_ms
-    statement = insert(connection, schema.message).on_conflict_do_nothing()
-    inserted = connection.execute(
-        statement.returning(schema.message.c.id, schema.message.c.digest), list(rows.values())
-    ).all()
+    inserted = _insert_messages(connection, list(rows.values()))
     held = {bytes(row.digest): _Held(int(row.id), rows[bytes(row.digest)]["quarantine_reason"]) for row in inserted}
     fresh = set(held)
     missing = [digest for digest in rows if digest not in held]
@@ -118,6 +121,25 @@ def _store_messages(
         )
         held.update({bytes(row.digest): _Held(int(row.id), row.quarantine_reason) for row in known})
     return held, fresh
+
+
+_MESSAGE_COLUMNS = ("utility", "digest", "gateway", "lane", "quarantine_reason", "sealed", "tx", "received_at_ms")
+
+
+@cache
+def _message_insert(dialect: str) -> sa.Executable:
+    statement = insert_into(dialect, schema.message).on_conflict_do_nothing()
+    return statement.returning(schema.message.c.id, schema.message.c.digest)
+
+
+_ONE_MESSAGE = Prepared(_message_insert, columns=_MESSAGE_COLUMNS)
+
+
+def _insert_messages(connection: sa.Connection, rows: list[dict[str, Any]]) -> Sequence[Any]:
+    """Insert what is new and return its ids and digests; many in one statement, which saves round trips."""
+    if len(rows) == 1:
+        return _ONE_MESSAGE.all(connection, rows[0])
+    return connection.execute(_message_insert(connection.dialect.name), rows).all()
 
 
 def _message_row(

@@ -14,6 +14,7 @@ from cloud.headend.core.admission import Admitted, AdmittedBatch, AdmittedHello,
 from cloud.registry import Registry
 from wire.address import Address, Direction, Kind
 from wire.errors import Reason
+from wire.facts import Receipt
 from wire.keys import PinnedKeys, SigningKey
 from wire.messages import Ack, Welcome, seal_message
 from wire.runtime.clock import Clock
@@ -21,6 +22,10 @@ from wire.runtime.mqtt import Message
 from wire.topics import TopicTree
 
 _log = structlog.get_logger()
+
+ReceiptListener = Callable[[sa.Connection, Sequence[tuple[str, Receipt]]], Callable[[], None]]
+"""Takes the new receipts of a group, with the gateways they are of, in the transaction that commits them; returns what
+to do once it is committed. What it writes is of its own room and must fit wherever the receipts do."""
 
 
 class Intake:
@@ -33,6 +38,8 @@ class Intake:
         key: Signs welcomes and acknowledgements.
         clock: UTC for welcomes and stamps.
         on_committed: Called after each commit, to wake those who follow.
+        on_session: Called after a session was opened, to wake those who have something for a gateway.
+        on_receipts: The room that hears of receipts at once; others follow by a cursor.
     """
 
     def __init__(
@@ -44,6 +51,8 @@ class Intake:
         key: SigningKey,
         clock: Clock,
         on_committed: Callable[[], None],
+        on_session: Callable[[], None] = lambda: None,
+        on_receipts: ReceiptListener | None = None,
     ) -> None:
         self._database = database
         self._tree = tree
@@ -51,6 +60,8 @@ class Intake:
         self._key = key
         self._clock = clock
         self._on_committed = on_committed
+        self._on_session = on_session
+        self._on_receipts = on_receipts
 
     async def handle(self, messages: Sequence[Message]) -> list[Publish]:
         """Commit a group and return the answers.
@@ -71,6 +82,8 @@ class Intake:
                 refused=result.refused,
                 hellos=len(welcomes),
             )
+            if welcomes:
+                self._on_session()
             answers += [self._welcome(gateway, welcome) for gateway, welcome in welcomes]
             answers += [self._ack(gateway, ack) for gateway, ack in result.acks.items()]
         self._on_committed()
@@ -98,7 +111,7 @@ class Intake:
     ) -> list[tuple[Ingested, list[tuple[str, Welcome]]]]:
         """Commit a group; where the database does not take it, in halves until what does not fit stands alone."""
         try:
-            return [await self._database.transact(lambda connection: self._commit(connection, judged, byes, now_ms))]
+            committed = await self._database.transact(lambda connection: self._commit(connection, judged, byes, now_ms))
         except UnfitError as error:
             if len(judged) > 1:
                 half = len(judged) // 2
@@ -108,10 +121,13 @@ class Intake:
                 raise
             _log.error("message.unfit", problem=str(error))
             return await self._committed([_without_facts(judged[0])], byes, now_ms)
+        result, welcomes, afterwards = committed
+        afterwards()
+        return [(result, welcomes)]
 
     def _commit(
         self, connection: sa.Connection, judged: Sequence[Admitted | Refused], byes: set[str], now_ms: int
-    ) -> tuple[Ingested, list[tuple[str, Welcome]]]:
+    ) -> tuple[Ingested, list[tuple[str, Welcome]], Callable[[], None]]:
         result = ingest(
             connection,
             self._tree.utility,
@@ -124,7 +140,9 @@ class Intake:
         welcomes = [(item.gateway, open_session(connection, item, now_ms=now_ms)) for item in hellos]
         for gateway in byes:
             on_bye(connection, self._tree.utility, gateway, now_ms=now_ms)
-        return result, welcomes
+        if self._on_receipts is None or not result.receipts:
+            return result, welcomes, _nothing
+        return result, welcomes, self._on_receipts(connection, result.receipts)
 
     def _ack(self, gateway: str, ack: Ack) -> Publish:
         address = Address(self._tree.utility, Direction.DOWN, Kind.ACK, gateway)
@@ -133,6 +151,10 @@ class Intake:
     def _welcome(self, gateway: str, welcome: Welcome) -> Publish:
         address = Address(self._tree.utility, Direction.DOWN, Kind.WELCOME, gateway)
         return Publish(topic=self._tree.down(gateway, Kind.WELCOME), sealed=seal_message(welcome, address, self._key))
+
+
+def _nothing() -> None:
+    """What is to be done after a commit that nobody listens to."""
 
 
 def _without_facts(admitted: Admitted) -> Refused:

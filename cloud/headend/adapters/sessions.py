@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from cloud import schema
 from cloud.database import upsert
 from cloud.epoch import current_epoch, restores
+from cloud.headend.adapters.down_facts import drop_superseded
 from cloud.headend.core.admission import AdmittedHello
 from wire.limits import FLOORS_MAX
 from wire.messages import Floor, Hello, Welcome
@@ -78,6 +79,7 @@ def _lacks_facts(connection: sa.Connection, known: Any, admitted: AdmittedHello)
     hello, table = admitted.hello, schema.down_fact.c
     if known is not None and known.boot is not None and bytes(known.boot) == hello.boot:
         return False
+    drop_superseded(connection, admitted.utility, admitted.gateway)
     ids = connection.execute(
         sa.select(table.id)
         .where(table.utility == admitted.utility, table.gateway == admitted.gateway)

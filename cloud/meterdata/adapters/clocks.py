@@ -73,14 +73,25 @@ def record_waiting(connection: sa.Connection, message: Followed, placement: Plac
     )
 
 
-def reread_gateway(connection: sa.Connection, *, utility: str, gateway: str) -> None:
-    """Have all rows of a gateway placed anew: after its assignments changed for times that have rows."""
+def reread_gateway(connection: sa.Connection, *, utility: str, gateway: str, from_ms: int = 0) -> None:
+    """Have a gateway's rows of an instant and later placed anew: its assignments changed for times that may have rows.
+
+    Args:
+        connection: In a transaction.
+        utility: Whose.
+        gateway: The gateway that was given or lost a meter.
+        from_ms: Since when, UTC; what no row is stamped after costs nothing.
+    """
     table = schema.boot_message.c
     boots = connection.execute(
         sa.select(table.boot).distinct().where(table.utility == utility, table.gateway == gateway)
     )
-    for boot in boots.scalars().all():
-        _ask_to_reread(connection, BootKey(utility, gateway, boot), Change(0, TICK_MS_MAX + 1, None))
+    keys = [BootKey(utility, gateway, bytes(boot)) for boot in boots.scalars().all()]
+    known = timelines(connection, keys)
+    for key in keys:
+        tick_from_ms = known[key].tick_of(from_ms) if key in known else 0
+        if tick_from_ms <= TICK_MS_MAX:
+            _ask_to_reread(connection, key, Change(tick_from_ms, TICK_MS_MAX + 1, None))
 
 
 def _ask_to_reread(connection: sa.Connection, key: BootKey, change: Change) -> None:

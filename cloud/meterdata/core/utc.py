@@ -80,6 +80,16 @@ class Timeline:
             return None
         return self._moments[bisect_right(self._starts, tick_ms) - 1]
 
+    def tick_of(self, utc_ms: int) -> int:
+        """Return the first tick that may lie at an instant or after it; beyond all ticks if none does."""
+        if not self._anchors:
+            return 0
+        for start, moment, end in zip(self._starts, self._moments, [*self._starts[1:], TICK_MS_MAX + 1], strict=True):
+            tick_ms = max(start, utc_ms - moment.offset_ms)
+            if tick_ms < end:
+                return tick_ms
+        return TICK_MS_MAX + 1
+
     def joined(self, anchors: Iterable[Anchor]) -> "Timeline":
         """Return this timeline with more anchors."""
         return Timeline([*self._anchors, *anchors])

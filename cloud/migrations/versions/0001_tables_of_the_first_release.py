@@ -20,9 +20,28 @@ def upgrade() -> None:
         sa.Column("gateway", sa.String(length=32), nullable=False),
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.Column("policy", sa.LargeBinary(), nullable=False, comment="the last policy issued, encoded"),
+        sa.Column(
+            "moved_at_ms",
+            sa.BigInteger(),
+            nullable=True,
+            comment="when its meter came to this gateway from another; null if it never did",
+        ),
+        sa.Column(
+            "closing_due_at_ms",
+            sa.BigInteger(),
+            server_default="0",
+            nullable=False,
+            comment="when to look for a close",
+        ),
         sa.PrimaryKeyConstraint("utility", "name", name=op.f("pk_account")),
         comment="prepaid: accounts",
     )
+    with op.batch_alter_table("account", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_account_utility_closing_due_at_ms"), ["utility", "closing_due_at_ms"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_account_utility_moved_at_ms"), ["utility", "moved_at_ms"], unique=False)
+
     op.create_table(
         "assignment",
         sa.Column("utility", sa.String(length=32), nullable=False),
@@ -101,6 +120,7 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_command_utility_gateway_not_after_ms"), ["utility", "gateway", "not_after_ms"], unique=False
         )
+        batch_op.create_index(batch_op.f("ix_command_utility_not_after_ms"), ["utility", "not_after_ms"], unique=False)
 
     op.create_table(
         "cursor",
@@ -120,12 +140,22 @@ def upgrade() -> None:
         sa.Column("held_at_ms", sa.BigInteger(), nullable=True, comment="null until the gateway says it holds it"),
         sa.Column("due_at_ms", sa.BigInteger(), nullable=False, comment="when to send it next"),
         sa.Column("attempt_count", sa.Integer(), server_default="0", nullable=False),
+        sa.Column(
+            "slot",
+            sa.String(length=80),
+            nullable=True,
+            comment="facts of one slot supersede one another; null for what stands by itself",
+        ),
+        sa.Column("rank", sa.BigInteger(), nullable=True, comment="in its slot the highest counts"),
         sa.PrimaryKeyConstraint("utility", "gateway", "id", name=op.f("pk_down_fact")),
         comment="head-end: credits, tariffs, policies on their way to a gateway",
     )
     with op.batch_alter_table("down_fact", schema=None) as batch_op:
         batch_op.create_index(
             batch_op.f("ix_down_fact_held_at_ms_due_at_ms"), ["held_at_ms", "due_at_ms"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_down_fact_utility_gateway_slot"), ["utility", "gateway", "slot"], unique=False
         )
 
     op.create_table(
@@ -154,11 +184,19 @@ def upgrade() -> None:
         sa.Column(
             "message", sa.BigInteger(), nullable=True, comment="where it was reported; null for what the cloud issued"
         ),
+        sa.Column(
+            "closed_at_ms",
+            sa.BigInteger(),
+            nullable=True,
+            comment="close of the statement that stands for it; null while it counts itself",
+        ),
         sa.PrimaryKeyConstraint("utility", "digest", name=op.f("pk_entry")),
         comment="prepaid: the set S of each account",
     )
     with op.batch_alter_table("entry", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_entry_utility_account"), ["utility", "account"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_entry_utility_account_closed_at_ms"), ["utility", "account", "closed_at_ms"], unique=False
+        )
 
     op.create_table(
         "event",
@@ -436,16 +474,18 @@ def downgrade() -> None:
 
     op.drop_table("event")
     with op.batch_alter_table("entry", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_entry_utility_account"))
+        batch_op.drop_index(batch_op.f("ix_entry_utility_account_closed_at_ms"))
 
     op.drop_table("entry")
     op.drop_table("effect_version")
     with op.batch_alter_table("down_fact", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_down_fact_utility_gateway_slot"))
         batch_op.drop_index(batch_op.f("ix_down_fact_held_at_ms_due_at_ms"))
 
     op.drop_table("down_fact")
     op.drop_table("cursor")
     with op.batch_alter_table("command", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_command_utility_not_after_ms"))
         batch_op.drop_index(batch_op.f("ix_command_utility_gateway_not_after_ms"))
         batch_op.drop_index(batch_op.f("ix_command_utility_due_at_ms"))
         batch_op.drop_index(batch_op.f("ix_command_utility_client_request"))
@@ -456,5 +496,9 @@ def downgrade() -> None:
     op.drop_table("boot_message")
     op.drop_table("boot_clock")
     op.drop_table("assignment")
+    with op.batch_alter_table("account", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_account_utility_moved_at_ms"))
+        batch_op.drop_index(batch_op.f("ix_account_utility_closing_due_at_ms"))
+
     op.drop_table("account")
     # ### end Alembic commands ###

@@ -15,8 +15,9 @@ from cloud import schema
 from cloud.database import insert, insert_new
 from cloud.headend.adapters.assignments import gateway_of
 from cloud.headend.adapters.down_facts import send_down
+from cloud.prepaid.adapters.members import members_of
 from prepay.balance import BALANCE_VERSION, Balance, balance
-from prepay.entries import Adjustment, AdjustmentReason, Assignment, Credit, Entry, Opening, RegisterPoint, Tariff
+from prepay.entries import Adjustment, AdjustmentReason, Assignment, Credit, Entry, Opening, Tariff
 from prepay.identity import encode, entry_digest
 from prepay.money import Currency, price_parts
 from wire import codec
@@ -220,33 +221,16 @@ def set_tariff(connection: sa.Connection, utility: str, account: str, tariff: Ta
 def balance_of(connection: sa.Connection, utility: str, account: str, *, at_ms: int) -> Balance:
     """Return an account's balance at an instant, with version and digest as the box would show them.
 
+    It is computed from the latest statement that closes at or before the instant, so the box shows the same unless it
+    holds a later one.
+
     Raises:
         UnknownAccountError: There is no such account.
     """
-    entry = schema.entry.c
-    rows = connection.execute(
-        sa.select(entry.encoded, entry.gateway)
-        .join_from(
-            schema.entry,
-            schema.account,
-            sa.and_(schema.account.c.utility == entry.utility, schema.account.c.name == entry.account),
-        )
-        .where(entry.utility == utility, entry.account == account)
-        .where(sa.or_(entry.gateway.is_(None), entry.gateway == schema.account.c.gateway))
-    )
-    entries = [_counting(bytes(row.encoded), reported=row.gateway is not None) for row in rows]
+    entries = members_of(connection, utility, account, at_ms=at_ms).entries()
     if not entries:
         raise UnknownAccountError(account)
-    return balance(BALANCE_VERSION, [item for item in entries if item is not None], account=account, at_ms=at_ms)
-
-
-def _counting(encoded: bytes, *, reported: bool) -> Entry | None:
-    """Return an entry if it counts: a box reports register points, and claims nothing else."""
-    try:
-        entry: Entry = codec.decode_as(encoded, Entry)
-    except MalformedError:
-        return None
-    return entry if not reported or isinstance(entry, RegisterPoint) else None
+    return balance(BALANCE_VERSION, entries, account=account, at_ms=at_ms)
 
 
 def accounts(connection: sa.Connection, utility: str) -> list[tuple[str, str, str]]:

@@ -10,15 +10,8 @@ from device_sim.core.is15959.codes import Log
 from device_sim.core.is15959.events import ENTRIES_MAX, TABLES, code_name, log_name, sequence_name
 from device_sim.core.is15959.objects import Entry, Invocable, Query, Readable, entry, fixed, method, value
 from device_sim.core.is15959.profiles import Table, read_ring, read_rows
-from device_sim.core.is15959.quantities import DATA, INSTANTANEOUS
-from device_sim.core.is15959.stores import (
-    BILLING_ENTRIES,
-    BILLING_TABLE,
-    BLOCK_ENTRIES,
-    BLOCK_TABLE,
-    DAILY_ENTRIES,
-    DAILY_TABLE,
-)
+from device_sim.core.is15959.quantities import DATA, INSTANTANEOUS, INSTANTANEOUS_NAME
+from device_sim.core.is15959.stores import BILLED, BILLING_TABLE, BLOCK, BLOCK_TABLE, DAILY, DAILY_TABLE, Store
 from dlms.axdr.length import encode_length
 from dlms.cosem.codecs import DOUBLE_LONG_UNSIGNED, LONG_UNSIGNED
 from dlms.cosem.profile_generic import ENTRY_SELECTOR, RANGE_SELECTOR, ProfileGeneric, SortMethod, read_selection
@@ -74,26 +67,25 @@ def _profile(
 
 
 def _stored(
-    name: str | bytes,
-    table: Table,
+    store: Store,
     ring: Callable[[Is15959Meter], Ring],
     *,
-    entries_max: int,
     period: Readable | None = None,
     resets: bool = False,
 ) -> Entry:
     """Describe a profile whose rows were captured."""
+    name, table = store.name, store.table
 
     def read(meter: Is15959Meter, query: Query) -> bytes:
         return read_ring(table, ring(meter), query.selection, meter.clock)
 
     parts = [method(ProfileGeneric(name).reset, lambda m, _: ring(m).clear())] if resets else []
     return _profile(
-        name, table.captures, read, *parts, entries_max=entries_max, in_use=lambda m: len(ring(m)), period=period
+        name, table.captures, read, *parts, entries_max=store.entries_max, in_use=lambda m: len(ring(m)), period=period
     )
 
 
-def _live(name: str, table: Table) -> Entry:
+def _live(name: str | bytes, table: Table) -> Entry:
     """Describe a profile of one row that shows the meter as it stands."""
 
     def read(meter: Is15959Meter, query: Query) -> bytes:
@@ -130,28 +122,20 @@ def _nameplate() -> Entry:
 
 
 def _block() -> Entry:
-    name = "1.0.99.1.0.255"
     period = value(
-        ProfileGeneric(name).capture_period, lambda m: m.due.capture_period_s, programming.set_capture_period
+        ProfileGeneric(BLOCK.name).capture_period, lambda m: m.due.capture_period_s, programming.set_capture_period
     )
-    return _stored(name, BLOCK_TABLE, lambda m: m.block_ring, entries_max=BLOCK_ENTRIES, period=period, resets=True)
+    return _stored(BLOCK, lambda m: m.block_ring, period=period, resets=True)
 
 
 def profiles() -> Iterator[Entry]:
     """Yield the profiles of values, and those of their scalers."""
     yield _nameplate()
-    yield _live("1.0.94.91.0.255", _INSTANTANEOUS_TABLE)
+    yield _live(INSTANTANEOUS_NAME, _INSTANTANEOUS_TABLE)
     yield _block()
-    daily = ProfileGeneric("1.0.99.2.0.255")
-    yield _stored(
-        daily.name,
-        DAILY_TABLE,
-        lambda m: m.daily_ring,
-        entries_max=DAILY_ENTRIES,
-        period=fixed(daily.capture_period, DAY_MS // 1000),
-        resets=True,
-    )
-    yield _stored("1.0.98.1.0.255", BILLING_TABLE, lambda m: m.billing_ring, entries_max=BILLING_ENTRIES)
+    daily_period = fixed(ProfileGeneric(DAILY.name).capture_period, DAY_MS // 1000)
+    yield _stored(DAILY, lambda m: m.daily_ring, period=daily_period, resets=True)
+    yield _stored(BILLED, lambda m: m.billing_ring)
     yield _scalers("1.0.94.91.3.255", _INSTANTANEOUS_TABLE)
     yield _scalers("1.0.94.91.4.255", BLOCK_TABLE)
     yield _scalers("1.0.94.91.5.255", DAILY_TABLE)
@@ -170,7 +154,7 @@ def event_logs() -> Iterator[Entry]:
 
 
 def _log(log: Log) -> Entry:
-    return _stored(log_name(log), TABLES[log], lambda m: m.events.rings[log], entries_max=ENTRIES_MAX)
+    return _stored(Store(log_name(log), TABLES[log], ENTRIES_MAX), lambda m: m.events.rings[log])
 
 
 def _code_of(log: Log) -> Callable[[Is15959Meter], int]:

@@ -12,6 +12,7 @@ from device_sim.core.is15959.codes import ESW_BITS, MOMENTARY, Event, Log, is_ta
 from device_sim.core.is15959.profiles import Table
 from device_sim.core.is15959.quantities import CLOCK, DATA, EVENT_VALUES, Quantity
 from device_sim.core.is15959.rows import U16, Ring
+from device_sim.core.is15959.witness import Captured
 from dlms.axdr.tags import BitString
 from dlms.cosem.profile_rows import CaptureObject
 from dlms.obis import obis
@@ -101,9 +102,12 @@ class Events:
         self.tamper_count += is_tamper(code)
         self.codes[log] = code
         self.sequences[log] += 1
-        ring = self.rings[log]
+        ring, table = self.rings[log], TABLES[log]
+        row = table.capture(meter)
         if log is not Log.NON_ROLLOVER or not ring.is_full:
-            ring.append(meter.stamp_ms, TABLES[log].capture(meter))
+            ring.append(meter.stamp_ms, row)
+        captured = Captured(meter.now_ms, log_name(log), meter.stamp_ms, table, row)
+        meter.witness.occurred(code, self.sequences[log], captured)
         if what.clears is not None:
             self._status &= ~bit_mask(what.clears)
         if what.sets is not None:

@@ -22,34 +22,24 @@ from device_sim.core.is15959.firmware import Firmware
 from device_sim.core.is15959.measuring import Measuring
 from device_sim.core.is15959.objects import Catalogue, Query, refuse
 from device_sim.core.is15959.prepaid import Prepaid
+from device_sim.core.is15959.quantities import ENERGY_NAMES, VALUE
 from device_sim.core.is15959.relay import Limiter, Relay, Verdict
 from device_sim.core.is15959.rows import Ring
-from device_sim.core.is15959.stores import (
-    BILLING_ENTRIES,
-    BILLING_TABLE,
-    BLOCK_ENTRIES,
-    BLOCK_TABLE,
-    DAILY_ENTRIES,
-    DAILY_TABLE,
-)
+from device_sim.core.is15959.shown import Shown
+from device_sim.core.is15959.stores import BILLED, BLOCK, DAILY
 from device_sim.core.is15959.watch import VoltageWatch
+from device_sim.core.is15959.witness import NOBODY, Witness
 from dlms.apdu.results import DataAccessResult
-from dlms.apdu.services import AttributeDescriptor
-from dlms.axdr.length import encode_length
 from dlms.cosem.control import ControlMode
-from dlms.errors import AccessRefusedError
 from dlms.server.notify import Notifier
 
 if TYPE_CHECKING:
     from device_sim.core.faults import Faults
     from device_sim.core.is15959.settings import MeterSettings
     from device_sim.core.supply import Supply
-    from dlms.apdu.services import MethodDescriptor, Selection
-    from dlms.cosem.push_setup import PushObject
+    from dlms.apdu.services import AttributeDescriptor, MethodDescriptor, Selection
     from dlms.server.device import Access, AssociationRules
 
-PUSH_BYTES_MAX: Final = 4096
-"""Of all values of a push; what goes beyond is left out as null-data."""
 PUSHES_MAX: Final = 64
 """That wait to be taken; the oldest are dropped, as a modem does."""
 _ZONE_STEP_MS: Final = 5 * MINUTE_MS
@@ -72,6 +62,7 @@ class Is15959Meter:
     """Its objects."""
     clock: MeterClock
     measuring: Measuring
+    shown: Shown
     relay: Relay
     limiter: Limiter
     power: Power
@@ -93,19 +84,23 @@ class Is15959Meter:
     stamp_ms: int
     """The local time that a row captured now stands for."""
 
-    def __init__(self, settings: MeterSettings, *, supply: Supply, faults: Faults, now_ms: int) -> None:
+    def __init__(
+        self, settings: MeterSettings, *, supply: Supply, faults: Faults, now_ms: int, witness: Witness = NOBODY
+    ) -> None:
         """Switch a new meter on; for a history make it earlier and advance it.
 
         Args:
             settings: What it is told about itself.
             supply: The household behind it; the meter drives its switch.
-            faults: What is wrong with it on the line; kept for whoever carries its bytes.
+            faults: What is wrong with its registers; those of the line are for whoever carries its bytes.
             now_ms: Site time.
+            witness: Is told what really happens.
         """
         self.catalogue = catalogue()
         self.settings = settings
         self.supply = supply
         self.faults = faults
+        self.witness = witness
         self.clock = MeterClock(
             now_ms=now_ms,
             utc_offset_min=settings.utc_offset_min,
@@ -114,6 +109,7 @@ class Is15959Meter:
             states_deviation=settings.states_deviation,
         )
         self.measuring = Measuring(supply, now_ms=now_ms)
+        self.shown = Shown(faults)
         self.relay = Relay(mode=ControlMode.MODE_7)
         self.limiter = Limiter(normal_w=settings.load_limit_w)
         self.power = Power()
@@ -128,11 +124,9 @@ class Is15959Meter:
             activate_ms=settings.activate_ms,
         )
         self.admission = Admission(settings)
-        self.alert_push = push.push_settings(push.ALERT_OBJECTS, settings.push_destination)
-        self.periodic_push = push.push_settings(push.PERIODIC_OBJECTS, settings.push_destination)
-        self.block_ring = Ring(BLOCK_TABLE.layout.size, BLOCK_ENTRIES)
-        self.daily_ring = Ring(DAILY_TABLE.layout.size, DAILY_ENTRIES)
-        self.billing_ring = Ring(BILLING_TABLE.layout.size, BILLING_ENTRIES)
+        self.alert_push = push.push_settings(push.ALERT_OBJECTS, settings)
+        self.periodic_push = push.push_settings(push.PERIODIC_OBJECTS, settings)
+        self.block_ring, self.daily_ring, self.billing_ring = BLOCK.new_ring(), DAILY.new_ring(), BILLED.new_ring()
         self.billing_count = 0
         self.billed_at_local_ms = 0
         self.programming_count = 0
@@ -204,13 +198,22 @@ class Is15959Meter:
 
     def set_clock(self, local_ms: int) -> None:
         """Show another time from now on; what it jumps over is due at once."""
+        self._show_time(local_ms)
+        self.occur(Event.CLOCK_SET)
+
+    def skew_clock(self, by_ms: int, *, now_ms: int) -> None:
+        """Let the clock go wrong, which it does not notice."""
+        self.advance(now_ms)
+        self._show_time(self.local_ms + by_ms)
+
+    def _show_time(self, local_ms: int) -> None:
         self.clock.set(local_ms, now_ms=self._at_ms)
         self.local_ms = self.stamp_ms = local_ms
         self.due.follow_clock(local_ms)
-        if local_ms >= self.due.first_ms:
-            self._end_intervals()
-        self.set_zone()
-        self.occur(Event.CLOCK_SET)
+        if self.power.is_on:
+            if local_ms >= self.due.first_ms:
+                self._end_intervals()
+            self.set_zone()
 
     def _end_intervals(self) -> None:
         """End every interval whose time has come; of those that the clock jumped over only the first is captured."""
@@ -220,10 +223,10 @@ class Is15959Meter:
         if local_ms >= due.block_ms:
             self.stamp_ms = due.take_block(local_ms)
             self.measuring.end_block(self._at_ms)
-            self.block_ring.append(self.stamp_ms, BLOCK_TABLE.capture(self))
+            BLOCK.keep(self.block_ring, self)
         if local_ms >= due.day_ms:
             self.stamp_ms = due.take_day(local_ms)
-            self.daily_ring.append(self.stamp_ms, DAILY_TABLE.capture(self))
+            DAILY.keep(self.daily_ring, self)
         if local_ms >= due.billing_ms:
             self.end_cycle(stamp_ms=due.take_billing(local_ms))
         self.stamp_ms = local_ms
@@ -247,7 +250,7 @@ class Is15959Meter:
         """End a billing cycle and begin the next."""
         self.billing_count += 1
         self.stamp_ms = self.billed_at_local_ms = stamp_ms
-        self.billing_ring.append(stamp_ms, BILLING_TABLE.capture(self))
+        BILLED.keep(self.billing_ring, self)
         self.measuring.end_cycle(self._at_ms)
         self.stamp_ms = self.local_ms
         self.events.raise_bit(EswBit.BILLING_COUNTED)
@@ -273,6 +276,7 @@ class Is15959Meter:
         self.supply.switch(closed=is_closed and self.power.is_on, now_ms=self._at_ms)
         self.measuring.step(self._at_ms)
         if is_closed != was_closed:
+            self.witness.switched(is_closed=is_closed, at_ms=self._at_ms)
             self.occur(RELAY_CODES[is_closed])
 
     def press_button(self, *, now_ms: int) -> None:
@@ -347,13 +351,7 @@ class Is15959Meter:
     def send_push(self, name: bytes) -> None:
         """Push what the setup of that name lists."""
         setup = self.alert_push if name == push.ALERT_NAME else self.periodic_push
-        values, total_bytes = [], 0
-        for each in setup.objects:
-            found = self._pushed(each)
-            total_bytes += len(found)
-            values.append(found if total_bytes <= PUSH_BYTES_MAX else b"\x00")
-        body = b"\x02" + encode_length(len(values)) + b"".join(values)
-        sent_at = self.clock.encoded(self.local_ms)
+        body, sent_at = push.body(self, setup), self.clock.encoded(self.local_ms)
         destination = setup.destination
         self._pushes.append(
             push.SendPush(
@@ -369,15 +367,6 @@ class Is15959Meter:
     def _alert(self) -> None:
         self.send_push(push.ALERT_NAME)
 
-    def _pushed(self, each: PushObject) -> bytes:
-        """Return a value for a push; what cannot be read goes out as null-data."""
-        wanted = AttributeDescriptor(each.class_id, each.name, each.attribute)
-        association = ASSOCIATIONS[Client.SETTINGS]
-        try:
-            return self.catalogue.read(self, wanted, Query(Client.SETTINGS, None), association.audience)
-        except AccessRefusedError:
-            return b"\x00"
-
     # ---- the logical device ------------------------------------------------------------------------------------------
 
     def association_rules(self, client_sap: int) -> AssociationRules | None:
@@ -385,8 +374,10 @@ class Is15959Meter:
 
     def read(self, attribute: AttributeDescriptor, selection: Selection | None, access: Access) -> bytes:
         client = Client(access.client_sap)
-        query = Query(client, selection)
-        return self.catalogue.read(self, attribute, query, ASSOCIATIONS[client].audience)
+        found = self.catalogue.read(self, attribute, Query(client, selection), ASSOCIATIONS[client].audience)
+        if attribute.name in ENERGY_NAMES and attribute.attribute == VALUE:
+            self.witness.energy_read(self.shown.last_import_wh, at_ms=self._at_ms)
+        return found
 
     def write(self, attribute: AttributeDescriptor, selection: Selection | None, value: bytes, access: Access) -> None:
         if selection is not None:

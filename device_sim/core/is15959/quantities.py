@@ -24,11 +24,17 @@ if TYPE_CHECKING:
     from device_sim.core.is15959.meter import Is15959Meter
 
 DATA: Final = 1
+VALUE: Final = 2
+"""The attribute of a data object, register or profile that holds what it is there for."""
 REGISTER: Final = 3
 EXTENDED: Final = 4
 CLOCK_NAME: Final = obis("0.0.1.0.0.255")
 RELAY_NAME: Final = obis("0.0.96.3.10.255")
 LIMITER_NAME: Final = obis("0.0.17.0.0.255")
+IMPORT_NAME: Final = obis("1.0.1.8.0.255")
+INSTANTANEOUS_NAME: Final = obis("1.0.94.91.0.255")
+ENERGY_NAMES: Final = frozenset({IMPORT_NAME, INSTANTANEOUS_NAME})
+"""Objects by which the import energy is read as it stands."""
 _U32_MASK: Final = 0xFFFF_FFFF
 _U16_MAX: Final = 0xFFFF
 
@@ -79,23 +85,19 @@ CLOCK: Final = Quantity(CaptureObject(8, CLOCK_NAME, 2), TIME, lambda m: m.clock
 """The time a row stands for; read by itself the clock shows hundredths, too."""
 
 VOLTAGE: Final = _register(
-    "1.0.12.7.0.255", U16, VOLT, lambda m: min(_U16_MAX, round(m.measuring.state.phases[0].voltage_v * 100))
+    "1.0.12.7.0.255", U16, VOLT, lambda m: min(_U16_MAX, round(m.shown.phase(m).voltage_v * 100))
 )
 PHASE_CURRENT: Final = _register(
-    "1.0.11.7.0.255", U16, AMPERE, lambda m: min(_U16_MAX, round(m.measuring.state.phases[0].current_a * 100))
+    "1.0.11.7.0.255", U16, AMPERE, lambda m: min(_U16_MAX, round(m.shown.phase(m).current_a * 100))
 )
 NEUTRAL_CURRENT: Final = _register(
-    "1.0.91.7.0.255", U16, AMPERE, lambda m: min(_U16_MAX, round(m.measuring.state.phases[0].current_a * 100))
+    "1.0.91.7.0.255", U16, AMPERE, lambda m: min(_U16_MAX, round(m.shown.phase(m).current_a * 100))
 )
-POWER_FACTOR: Final = _register(
-    "1.0.13.7.0.255", I16, RATIO, lambda m: round(m.measuring.state.phases[0].power_factor * 1000)
-)
+POWER_FACTOR: Final = _register("1.0.13.7.0.255", I16, RATIO, lambda m: round(m.shown.phase(m).power_factor * 1000))
 FREQUENCY: Final = _register("1.0.14.7.0.255", U16, HERTZ, lambda m: round(m.measuring.state.frequency_hz * 1000))
-APPARENT_POWER: Final = _register(
-    "1.0.9.7.0.255", U32, VOLT_AMPERE, lambda m: round(m.measuring.state.phases[0].apparent_va)
-)
-ACTIVE_POWER: Final = _register("1.0.1.7.0.255", U32, WATT, lambda m: round(m.measuring.state.phases[0].active_w))
-IMPORT: Final = _register("1.0.1.8.0.255", U32, WATT_HOUR, lambda m: m.measuring.import_wh & _U32_MASK)
+APPARENT_POWER: Final = _register("1.0.9.7.0.255", U32, VOLT_AMPERE, lambda m: round(m.shown.phase(m).apparent_va))
+ACTIVE_POWER: Final = _register("1.0.1.7.0.255", U32, WATT, lambda m: m.shown.power_w(m))
+IMPORT: Final = _register("1.0.1.8.0.255", U32, WATT_HOUR, lambda m: m.shown.import_wh(m) & _U32_MASK)
 APPARENT_IMPORT: Final = _register(
     "1.0.9.8.0.255", U32, VOLT_AMPERE_HOUR, lambda m: m.measuring.apparent_vah & _U32_MASK
 )
@@ -122,7 +124,7 @@ AVERAGE_VOLTAGE: Final = _register(
 AVERAGE_CURRENT: Final = _register(
     "1.0.11.27.0.255", U16, AMPERE, lambda m: min(_U16_MAX, m.measuring.block.current_ma // 10)
 )
-BLOCK_IMPORT: Final = _register("1.0.1.29.0.255", U32, WATT_HOUR, lambda m: m.measuring.block.import_wh)
+BLOCK_IMPORT: Final = _register("1.0.1.29.0.255", U32, WATT_HOUR, lambda m: m.shown.block_wh(m))
 BLOCK_APPARENT: Final = _register("1.0.9.29.0.255", U32, VOLT_AMPERE_HOUR, lambda m: m.measuring.block.apparent_vah)
 BLOCK_EXPORT: Final = _register("1.0.2.29.0.255", U32, WATT_HOUR, lambda _: 0)
 BLOCK_APPARENT_EXPORT: Final = _register("1.0.10.29.0.255", U32, VOLT_AMPERE_HOUR, lambda _: 0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dlms.apdu.acse import Mechanism
+from dlms.cosem.push_setup import TransportService
 from dlms.security.counters import PeerCounterPolicy
 
 CAPTURE_PERIODS_S: Final = (300, 600, 900, 1800, 3600)
@@ -81,6 +82,8 @@ class MeterSettings:
     limit_attributes: frozenset[int] = frozenset({3, 4})
     """Which thresholds of the limiter can be written; makes differ."""
     push_destination: bytes = b""
+    """`host:port`; empty for wherever the adapter sends pushes."""
+    push_transport: int = TransportService.TCP
     push_ciphered: bool = False
     push_client_title: bytes = b"WPHES001"
     """System title of whom a ciphered push is for."""

@@ -13,7 +13,8 @@ from pymodbus.exceptions import ModbusIOException
 from pymodbus.framer import FramerRTU
 from pymodbus.pdu import ModbusPDU
 
-from device_sim.adapters.modbus_line import ModbusLine, Stream
+from device_sim.adapters.carriers import Stream
+from device_sim.adapters.modbus_line import ModbusLine
 from device_sim.app import Simulation
 
 StartVillage = Callable[..., Awaitable[Simulation]]

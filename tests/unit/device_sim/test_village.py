@@ -6,7 +6,7 @@ import pytest
 from device_sim.core.faults import FaultKind, FaultSettings
 from device_sim.core.site import Site, UnknownDeviceError
 from device_sim.core.village import Transport, Village, VillageError, parse_village
-from device_sim.core.village_plan import village_text
+from device_sim.core.village_plan import plan_lines, village_text
 
 NOON_MS = 1_780_315_200_000
 
@@ -40,15 +40,8 @@ ends_at = 2026-06-01T13:00:00Z
 def planned(
     *, seed: int = 1, meter_count: int = 48, line_count: int = 3, transport: Transport = Transport.RTU_TCP
 ) -> str:
-    return village_text(
-        seed=seed,
-        meter_count=meter_count,
-        line_count=line_count,
-        transport=transport,
-        port_base=0,
-        link_folder="",
-        rng=random.Random(seed),
-    )
+    lines = plan_lines("line", (transport,), line_count=line_count, meter_count=meter_count)
+    return village_text(seed=seed, lines=lines, port_base=0, link_folder="", rng=random.Random(seed))
 
 
 def built(village: Village) -> Site:

@@ -1,12 +1,13 @@
 """A station over a real store, its clock in the test's hand; every call is one committed transaction."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from gateway.adapters.sqlite_store import SqliteStore
 from gateway.core.collection import CollectionSettings
+from gateway.core.dlms_profiles import DlmsProfile
 from gateway.core.effects import DriveRelay, Effects, SendBatch, SendHello
 from gateway.core.moment import Moment
 from gateway.core.station import ENERGY_IMPORT, POWER_IMPORT, Identity, Station, StationSettings
@@ -61,11 +62,14 @@ class Box:
         *,
         collection: CollectionSettings | None = None,
         uplink: UplinkSettings | None = None,
+        visited: Mapping[str, DlmsProfile] | None = None,
     ) -> None:
         self._path = folder / "gateway.sqlite3"
         self._settings = StationSettings(
-            collection=collection or CollectionSettings(seal_after_ms=0), uplink=uplink or UplinkSettings()
+            collection=collection or CollectionSettings(seal_after_ms=0, gather_after_ms=0),
+            uplink=uplink or UplinkSettings(),
         )
+        self._visited = visited
         self._rng = random.Random(0)
         self.now_ms = 1_000
         self.sent: list[UpFact] = []
@@ -95,6 +99,7 @@ class Box:
                 rng=self._rng,
                 fresh_bytes=self._rng.randbytes,
                 now=self.now,
+                visited=self._visited,
             )
 
     def restart(self) -> None:

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from gateway.core.collection import CollectionSettings
+from gateway.core.effects import SendBatch
 from gateway.core.station import Station
+from gateway.core.store import Priority
 from prepay.holds import Hold
-from tests.unit.gateway.box import METER, Box
-from wire.facts import Health
-from wire.messages import Limit
+from tests.unit.gateway.box import METER, Box, drives
+from wire.facts import EntryFact, Health, Stage
+from wire.messages import Disconnect, Limit
 from wire.readings import Readings, to_rows
 
 STORE_FULL = "5.17.0.93"
@@ -117,3 +119,65 @@ def test_the_health_of_any_number_of_lines_is_reported(tmp_path: Path) -> None:
     told = [metric.value for fact in box.sent if isinstance(fact, Health) for metric in fact.metrics]
     assert sorted(told) == list(range(150))
     box.store.close()
+
+
+def test_what_need_not_hurry_waits_for_more_of_its_kind_unless_something_else_of_the_ledger_goes(
+    tmp_path: Path,
+) -> None:
+    box = Box(tmp_path, collection=CollectionSettings(seal_after_ms=2_000, gather_after_ms=60_000))
+    box.open_session()
+
+    def take(number: int, *, patient: bool) -> None:
+        fact = EntryFact(account="a-1", entry=bytes([number]))
+        with box.store.transaction():
+            box.station.collector.add_fact(fact, Priority.LEDGER, patient=patient)
+        box.wait(1)
+
+    def taken() -> list[int]:
+        return [fact.entry[0] for fact in box.sent if isinstance(fact, EntryFact)]
+
+    take(1, patient=True)
+    box.read(1)
+    box.wait(3_000)
+    take(2, patient=True)
+    assert (rows_sent(box), taken()) == ([1], [])
+    box.wait(57_000)
+    assert taken() == [1, 2]
+    take(3, patient=True)
+    take(4, patient=False)
+    box.wait(2_000)
+    assert taken() == [1, 2, 3, 4]
+    take(5, patient=True)
+    box.restart()
+    box.open_session()
+    box.wait(1)
+    box.wait(2_000)
+    assert taken()[-1] == 5
+    box.store.close()
+
+
+def test_the_receipt_that_a_command_was_taken_travels_with_the_final_one(box: Box) -> None:
+    box.open_session()
+    before = len(box.sent)
+    drive = drives(box.command(Disconnect(), 1))[-1]
+    assert box.sent[before:] == []
+    effects = box.drive(drive, closed=False)
+    assert [receipt.stage for receipt in box.receipts(1)] == [Stage.ACCEPTED, Stage.EXECUTED]
+    assert len([effect for effect in effects if isinstance(effect, SendBatch)]) == 1
+
+
+def test_the_receipt_that_a_command_was_taken_goes_alone_where_the_final_one_takes_longer(box: Box) -> None:
+    box.open_session()
+    box.command(Disconnect(), 1)
+    box.wait(CollectionSettings().accepted_after_ms - 1)
+    assert box.receipts(1) == []
+    box.wait(1)
+    assert [receipt.stage for receipt in box.receipts(1)] == [Stage.ACCEPTED]
+
+
+def test_a_receipt_that_waits_survives_a_restart(box: Box) -> None:
+    box.open_session()
+    box.command(Disconnect(), 1)
+    box.restart()
+    box.open_session()
+    assert Stage.ACCEPTED in [receipt.stage for receipt in box.receipts(1)]

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.adapters.disk_shelf import EmptyShelf
 from gateway.adapters.meters import Meters
-from gateway.config import TEMPLATE, clock_of, load_config
-from gateway.core.acquisition import BusEvent
+from gateway.config import TEMPLATE, Config, clock_of, load_config
+from gateway.core.acquisition import BusEvent, Task
 from wire.runtime.clock import SystemClock
 from wire.runtime.errors import ConfigError
 
@@ -24,6 +25,10 @@ meters = []
 """
 
 
+def meters_of(config: Config) -> Meters:
+    return Meters(config, clock=SystemClock(), sink=_ignore, agenda=_nothing_due, shelf=EmptyShelf(), gateway="gw-1")
+
+
 def refused(tmp_path: Path, text: str | bytes) -> str:
     path = tmp_path / "gateway.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -36,7 +41,7 @@ def test_the_template_holds(tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text(TEMPLATE)
     config = load_config(path)
-    assert Meters(config, clock=clock_of(config), sink=_ignore).ids == ("EM-000001",)
+    assert meters_of(config).ids == ("EM-000001",)
 
 
 def test_what_stands_there_twice_is_named(tmp_path: Path) -> None:
@@ -65,10 +70,10 @@ def test_more_meters_than_a_hello_can_name_are_refused(tmp_path: Path) -> None:
 )
 def test_a_map_or_output_that_is_not_there_is_named(tmp_path: Path, old: str, new: str, problem: str) -> None:
     path = tmp_path / "gateway.toml"
-    head, meters = TEMPLATE.split("[[lines.meters]]")
-    path.write_text(head + "[[lines.meters]]" + meters.replace(old, new))
+    head, meters = TEMPLATE.split("\n[[lines.meters]]")
+    path.write_text(head + "\n[[lines.meters]]" + meters.replace(old, new))
     with pytest.raises(ConfigError, match=problem):
-        Meters(load_config(path), clock=SystemClock(), sink=_ignore)
+        meters_of(load_config(path))
 
 
 def test_a_clock_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -80,3 +85,7 @@ def test_a_clock_that_is_none_is_refused(tmp_path: Path) -> None:
 
 async def _ignore(_event: BusEvent) -> None:
     pass
+
+
+async def _nothing_due(_meter: str) -> tuple[Task, ...]:
+    return ()

@@ -120,3 +120,35 @@ def test_reading_what_is_missing_piece_by_piece_reads_each_row_once_and_all_of_t
     read_all = set(read)
     assert len(read) == len(read_all)
     assert is_off or read_all == set(rows)
+
+
+def test_what_is_later_than_a_clock_that_was_set_back_is_asked_for_anew() -> None:
+    coverage = day(without={20})
+    coverage.take([], asked=coverage.wanted(rows_max=200, since_s=instant(0), until_s=instant(95)))
+    coverage.reopen(after_s=instant(90, 60))
+    assert coverage.newest_s() == instant(90)
+    assert asked_for(coverage.wanted(rows_max=200, since_s=instant(0), until_s=instant(93))) == [91, 92, 93]
+
+
+@pytest.mark.parametrize("period_s", [300, 1_800, 900])
+def test_with_another_capture_period_only_what_is_new_is_missing(period_s: int) -> None:
+    other = day(without={40, 41, 42, 43}).resampled(period_s)
+    spans = other.wanted(rows_max=500, since_s=instant(0), until_s=instant(95))
+    assert all(instant(38) < span.first_s <= span.last_s < instant(45) for span in spans)
+    assert sum(span.last_s - span.first_s + 1 for span in spans) >= 3 * PERIOD_S
+    assert other.wanted(rows_max=1, since_s=instant(0), until_s=instant(98))[0].last_s > instant(96)
+
+
+def test_a_row_is_known_by_its_very_instant() -> None:
+    coverage = day(without={20})
+    assert coverage.holds(instant(19))
+    assert not coverage.holds(instant(20))
+    assert not coverage.holds(instant(19, 1))
+
+
+def test_a_profile_that_begins_off_the_hour_goes_on_so_with_another_period() -> None:
+    coverage = Coverage(period_s=PERIOD_S)
+    coverage.take([instant(slot, 60) for slot in range(8)], asked=[])
+    other = coverage.resampled(300)
+    assert other.newest_s() == instant(7, 60)
+    assert other.wanted(rows_max=100, since_s=instant(0, 60), until_s=instant(7, 60)) == ()

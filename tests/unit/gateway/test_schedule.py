@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from gateway.core.acquisition import ReadMeter, ReadRelay, SwitchRelay
+from gateway.core.acquisition import ReadMeter, ReadRelay, SwitchRelay, VisitMeter
 from gateway.core.schedule import (
     BACKOFF_MAX_MS,
     BYPASS_STEPS_MAX,
@@ -23,7 +23,7 @@ PERIOD_MS = 900_000
 
 
 def poll(meter: str, *, period_ms: int = PERIOD_MS, parts: int = 1) -> Poll:
-    return Poll(read=ReadMeter(meter_id=meter), parts=parts, period_ms=period_ms)
+    return Poll(operation=ReadMeter(meter_id=meter), parts=parts, period_ms=period_ms)
 
 
 @dataclass
@@ -49,7 +49,8 @@ class Line:
             self.one(step)
 
     def one(self, step: Step) -> Change | None:
-        meter = step.operation.meter_id if isinstance(step.operation, ReadMeter) else step.operation.relay_id
+        named = step.operation
+        meter = named.meter_id if isinstance(named, ReadMeter | VisitMeter) else named.relay_id
         ok = not self.dead(meter, self.now_ms)
         self.now_ms += self.rng.randint(self.answer_ms // 2, self.answer_ms * 3 // 2) if ok else self.timeout_ms
         self.done.append((self.now_ms, step, ok))
@@ -360,7 +361,7 @@ def test_a_meter_in_back_off_is_not_neglected() -> None:
 
 
 def test_two_polls_of_one_failing_meter_share_one_probe() -> None:
-    fast = Poll(read=ReadMeter(meter_id="m", channels=(0,)), parts=1, period_ms=5_000)
+    fast = Poll(operation=ReadMeter(meter_id="m", channels=(0,)), parts=1, period_ms=5_000)
     line = Line(BusSchedule([poll("m"), fast], now_ms=0), Random(1), dead=lambda _meter, _now: True)
     line.run(60_000)
     times = [now_ms for now_ms, _, _ in line.done]

@@ -86,7 +86,7 @@ def test_an_account_whose_opening_has_not_arrived_is_not_cut() -> None:
 def test_a_decision_shows_the_balance_it_rests_on() -> None:
     balance = balance_of(70)
     decision = decided(70, CreditPolicy())
-    assert (decision.amount_minor, decision.version, decision.digest, decision.at_ms) == (70, 1, balance.digest, 5)
+    assert (decision.amount_minor, decision.version, decision.digest, decision.at_ms) == (70, 2, balance.digest, 5)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import cbor2
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
-from prepay.entries import Entry
+from prepay.entries import INSTALLATIONS_MAX, CarriedInstallation, CarriedPeriod, Entry, Reached, Statement
 from prepay.identity import ForeignEntryError, encode, entry_digest, natural_key, precedence, require_account
 from tests.unit.prepay.village import (
     ACCOUNT,
@@ -18,6 +19,7 @@ from tests.unit.prepay.village import (
     opening,
     point,
     release,
+    statements,
     tariff,
 )
 
@@ -29,6 +31,25 @@ ONE_OF_EACH: list[Entry] = [
     assignment(),
     release(0, 1),
     point(0, 0),
+    Statement(
+        account=ACCOUNT,
+        closed_at_ms=1,
+        issued_at_ms=2,
+        predecessor=b"",
+        covers=bytes(32),
+        points_count=1,
+        quarantined_count=0,
+        settled_wh=0,
+        settled_minor=0,
+        unpriced_wh=0,
+        released_wh=0,
+        installations=(
+            CarriedInstallation(
+                meter_serial="SN-1001", installation=1, charged_wh=7, believed=Reached(1, 7), candidate=Reached(1, 90)
+            ),
+        ),
+        periods=(CarriedPeriod(from_ms=0, tariff=bytes(16), price=5, price_digits=0, energy_wh=7),),
+    ),
 ]
 
 
@@ -37,7 +58,7 @@ def decode(payload: bytes) -> Entry:
     return entry
 
 
-@given(entries)
+@given(st.one_of(entries, statements))
 def test_an_entry_survives_the_wire(entry: Entry) -> None:
     assert decode(encode(entry)) == entry
 
@@ -51,6 +72,14 @@ def test_the_encoding_of_a_credit_is_fixed() -> None:
     encoded = encode(credit("a", 500, at_ms=1_700_000_000_000))
     assert encoded.hex() == "850250ca978112ca1bbdcafac231b39a23dc4d67686f7573652d371901f41b0000018bcfe56800"
     assert entry_digest(credit("a", 500, at_ms=1_700_000_000_000)) == hashlib.sha256(encoded).digest()
+
+
+def test_the_encoding_of_a_statement_is_fixed() -> None:
+    assert encode(ONE_OF_EACH[-1]).hex() == (
+        "8e0867686f7573652d370102405820000000000000000000000000000000000000000000000000000000000000"
+        "0000010000000000818567534e2d3130303101078201078201185a818500500000000000000000000000000000"
+        "0000050007"
+    )
 
 
 def test_a_register_point_takes_less_than_50_bytes() -> None:
@@ -68,7 +97,7 @@ def test_a_longer_or_shorter_array_is_refused(entry: Entry) -> None:
 @pytest.mark.parametrize("entry", ONE_OF_EACH)
 def test_every_field_has_bounds(entry: Entry) -> None:
     fields = msgspec.to_builtins(entry, builtin_types=(bytes,))
-    too_much = {int: 2**63, str: "x" * 33, bytes: b"x" * 33}
+    too_much = {int: 2**63, str: "x" * 33, bytes: b"x" * 33, list: [None] * 17, tuple: [None] * 17}
     for place in range(1, len(fields)):
         altered = [*fields[:place], too_much[type(fields[place])], *fields[place + 1 :]]
         with pytest.raises(msgspec.ValidationError):
@@ -90,6 +119,22 @@ def test_of_two_values_the_smaller_amount_or_register_counts() -> None:
     assert min(credit("a", 300), credit("a", 70), key=precedence) == credit("a", 70)
     assert min(adjustment("a", 5), adjustment("a", -5), key=precedence) == adjustment("a", -5)
     assert min(point(5, 900), point(5, 1_000), key=precedence) == point(5, 900)
+
+
+def test_a_statement_of_as_many_circuits_as_a_box_has_fits_a_fact() -> None:
+    statement = ONE_OF_EACH[-1]
+    assert isinstance(statement, Statement)
+    many = tuple(
+        CarriedInstallation(
+            meter_serial=f"EM-{number:06}",
+            installation=1,
+            charged_wh=50_000_000,
+            believed=Reached(1_800_000_000_000, 50_000_000),
+            candidate=None,
+        )
+        for number in range(INSTALLATIONS_MAX)
+    )
+    assert len(encode(msgspec.structs.replace(statement, installations=many))) < 900
 
 
 def test_an_entry_of_another_account_is_refused() -> None:

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prepay.entries import Assignment, Release
+from prepay.items import Dated
 from prepay.register import Mark, Verdict, follow, line_start
-from prepay.track import Amounts, Change, Dated, Track
+from prepay.track import Amounts, Change, Track
 from tests.unit.prepay.village import HOUR_MS, assignment, release
 
 # Plausible steps, falls and jumps in about equal parts, and several marks in one instant.

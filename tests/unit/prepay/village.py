@@ -8,12 +8,16 @@ from prepay.entries import (
     Adjustment,
     AdjustmentReason,
     Assignment,
+    CarriedInstallation,
+    CarriedPeriod,
     Credit,
     Entry,
     Opening,
     PointReason,
+    Reached,
     RegisterPoint,
     Release,
+    Statement,
     Tariff,
 )
 
@@ -180,6 +184,45 @@ quarter_hourly = st.builds(
     st.integers(0, 12),
 )
 """Points of one installation, mostly on a plausible line, with keys that collide."""
+
+statements = st.builds(
+    Statement,
+    account=st.just(ACCOUNT),
+    closed_at_ms=instants_ms,
+    issued_at_ms=instants_ms,
+    predecessor=st.just(b""),
+    covers=st.just(bytes(32)),
+    points_count=st.integers(0, 3),
+    quarantined_count=st.integers(0, 3),
+    settled_wh=st.integers(0, 3),
+    settled_minor=st.integers(0, 3),
+    unpriced_wh=st.integers(0, 3),
+    released_wh=st.integers(0, 3),
+    installations=st.lists(
+        st.builds(
+            CarriedInstallation,
+            meter_serial=serials,
+            installation=installations,
+            charged_wh=st.integers(0, 2_000),
+            believed=st.builds(Reached, instants_ms, st.integers(0, 20_000)),
+            candidate=st.one_of(st.none(), st.builds(Reached, instants_ms, st.integers(0, 20_000))),
+        ),
+        max_size=2,
+        unique_by=lambda item: (item.meter_serial, item.installation),
+    ).map(tuple),
+    periods=st.lists(
+        st.builds(
+            CarriedPeriod,
+            from_ms=instants_ms,
+            tariff=ids,
+            price=st.integers(0, 99_999),
+            price_digits=st.integers(0, 3),
+            energy_wh=st.integers(0, 2_000),
+        ),
+        max_size=2,
+    ).map(tuple),
+)
+"""Statements that nobody who holds the points would make: any signed one counts."""
 
 household: st.SearchStrategy[list[Entry]] = st.builds(
     lambda base, readings, rest: [*base, *readings, *rest],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from wire import codec
 from wire.errors import LimitExceededError, MalformedError, Reason, UnsupportedVersionError
 from wire.limits import DEPTH_MAX
-from wire.messages import Message, Ping
+from wire.messages import Disconnect, Message, Ping
 
 PLAIN: st.SearchStrategy[Any] = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-(2**64), 2**64 - 1), st.text(max_size=8), st.binary(max_size=8)),
@@ -108,3 +108,16 @@ def test_truncated_stream_is_malformed(cut: int) -> None:
 def test_what_is_not_one_zlib_stream_is_malformed(stream: bytes) -> None:
     with pytest.raises(MalformedError):
         codec.inflate(stream, bytes_max=1_000)
+
+
+@pytest.mark.parametrize("count", [0, 1, 23, 24, 255, 256, 1_000])
+def test_encoded_items_make_the_same_array_as_the_items(count: int) -> None:
+    items = [[number, b"x", "y"] for number in range(count)]
+    assert codec.encode_array([codec.encode(item) for item in items]) == codec.encode(items)
+
+
+@pytest.mark.parametrize("item", [["pong"], [], [1], "ping", ["ping", 1], [b"ping"]])
+def test_what_is_no_member_of_a_union_is_refused_whatever_stands_for_its_tag(item: object) -> None:
+    with pytest.raises(MalformedError):
+        codec.convert(item, Ping | Disconnect)
+    assert codec.convert(["ping"], Ping | Disconnect) == Ping()

@@ -71,6 +71,10 @@ class Link:
         self._subacks: dict[int, asyncio.Future[list[ReasonCode]]] = {}
         self._is_adopted = False
         self._is_reading = False
+        self._is_writing = False
+        """Whether the loop watches for the socket to take more."""
+        self._flushes = False
+        """Whether a flush is on its way."""
         self._packets_count = 0
         self._received_at_s = self._sent_at_s = self._pinged_at_s = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
@@ -125,8 +129,7 @@ class Link:
         self._is_adopted = True
         self._sent_at_s = self._loop.time()
         self.resume()
-        if self._client.want_write():
-            self._loop.add_writer(sock.fileno(), self._on_writable)
+        self._flush()
         self._arm_timer()
 
     async def close(self) -> None:
@@ -159,6 +162,7 @@ class Link:
 
     def _forget_socket(self, sock: Any) -> None:
         self._is_reading = False
+        self._is_writing = False
         if self._is_adopted and sock.fileno() >= 0:
             self._loop.remove_reader(sock.fileno())
             self._loop.remove_writer(sock.fileno())
@@ -185,6 +189,8 @@ class Link:
         # An owner may let go of the future; its exception then concerns nobody.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._in_flight[info.mid] = (topic, future)
+        # At once, since what the caller does next may take longer than the message takes to arrive.
+        self._flush()
         return future
 
     def subscribe(self, topic_filters: Sequence[str]) -> asyncio.Future[list[ReasonCode]]:
@@ -259,6 +265,20 @@ class Link:
         if not self.ended.done():
             self._sent_at_s = self._loop.time()
             self._guard(self._client.loop_write)
+
+    def _flush_queued(self) -> None:
+        if self._flushes:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Send what is queued; only what the socket does not take waits until it is writable."""
+        self._flushes = False
+        if not self._is_adopted or self._is_writing:
+            return
+        self._on_writable()
+        if not self.ended.done() and self._client.want_write() and self._client.socket() is not None:
+            self._is_writing = True
+            self._loop.add_writer(self._socket().fileno(), self._on_writable)
 
     # -- the keep-alive --
 
@@ -336,10 +356,13 @@ class Link:
     def _handle_socket_close(self, _c: Client, _u: Any, sock: Any) -> None:
         self._forget_socket(sock)
 
-    def _handle_register_write(self, _c: Client, _u: Any, sock: Any) -> None:
-        if self._is_adopted:
-            self._loop.add_writer(sock.fileno(), self._on_writable)
+    def _handle_register_write(self, _c: Client, _u: Any, _s: Any) -> None:
+        # Mostly the socket takes everything, and asking the selector first would cost more than sending.
+        if self._is_adopted and not self._flushes:
+            self._flushes = True
+            self._loop.call_soon(self._flush_queued)
 
     def _handle_unregister_write(self, _c: Client, _u: Any, sock: Any) -> None:
-        if self._is_adopted and sock.fileno() >= 0:
+        if self._is_writing and sock.fileno() >= 0:
+            self._is_writing = False
             self._loop.remove_writer(sock.fileno())

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from cloud import schema
 from cloud.database import Database, open_database
+from cloud.headend.adapters import assignments
 from cloud.headend.core.admission import AdmittedBatch
 from cloud.meterdata.adapters import queries
 from cloud.meterdata.adapters.clocks import reread_gateway
@@ -230,6 +231,24 @@ async def test_an_assignment_entered_late_lets_the_rows_in_and_a_withdrawn_one_t
     await place_anew()
     assert await known(database, "m1") == set()
     assert await database.transact(lambda connection: queries.latest_values(connection, UTILITY, "m1")) == []
+
+
+async def test_an_assignment_from_an_instant_that_has_rows_places_those_after_it_anew(database: Database) -> None:
+    one, other = Reporter("gw1"), Reporter("gw2")
+    await allow(database, m1="gw1")
+    block = one.readings("m1", {0: (1, 1), 10: (2, 2), 20: (3, 3)})
+    theirs = other.readings("m1", {5: (7, 7), 15: (8, 8)})
+    await commit(database, one.batch(one.clock(0, MIDNIGHT), block), other.batch(other.clock(0, MIDNIGHT), theirs))
+    await project_everything(database)
+    assert await known(database, "m1") == produced(block, MIDNIGHT)
+
+    moved_ms = MIDNIGHT + 12
+    await database.transact(lambda connection: assignments.assign(connection, UTILITY, "gw2", ["m1"], from_ms=moved_ms))
+    await project_everything(database)
+    before = {item for item in produced(block, MIDNIGHT) if item[3] < moved_ms}
+    after = {item for item in produced(theirs, MIDNIGHT) if item[3] >= moved_ms}
+    assert (len(before), len(after)) == (4, 2)
+    assert await known(database, "m1") == before | after
 
 
 async def test_what_a_meter_captured_is_one_fact_whoever_reads_it_and_follows_its_assignment(

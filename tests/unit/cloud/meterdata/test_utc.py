@@ -85,6 +85,14 @@ def test_changes_name_exactly_the_ticks_that_differ(one: list[Anchor], two: list
     assert changed == {tick: before.at(tick) for tick in range(12) if before.at(tick) != after.at(tick)}
 
 
+@given(anchors, st.integers(0, 20))
+def test_no_tick_before_the_first_of_an_instant_lies_there(some: list[Anchor], later_ms: int) -> None:
+    timeline = Timeline(some)
+    moments = {tick: timeline.at(tick) for tick in range(40)}
+    there = [tick for tick, moment in moments.items() if moment and tick + moment.offset_ms >= UTC + later_ms]
+    assert timeline.tick_of(UTC + later_ms) == (there[0] if some else 0)
+
+
 @given(anchors)
 def test_an_encoded_timeline_is_the_same_timeline(some: list[Anchor]) -> None:
     assert Timeline.decode(Timeline(some).encode()).anchors == Timeline(some).anchors

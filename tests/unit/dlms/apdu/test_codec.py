@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from dlms.apdu.acse import Aare, Aarq, Rlre, Rlrq
 from dlms.apdu.codec import decode_acse, decode_apdu, encode_acse, encode_apdu
 from dlms.apdu.conformance import CONFORMANCE_MASK
+from dlms.apdu.proposal import InitiateRequest, InitiateResponse
 from dlms.apdu.services import (
     ActionOutcome,
     ActionRequest,
@@ -33,8 +34,6 @@ from dlms.apdu.services import (
     GetResponse,
     GetResponseBlock,
     GetResponseList,
-    InitiateRequest,
-    InitiateResponse,
     MethodDescriptor,
     SelectedAttribute,
     Selection,

@@ -2,7 +2,8 @@ import pytest
 
 from dlms.apdu.codec import decode_apdu, encode_apdu
 from dlms.apdu.conformance import Conformance
-from dlms.apdu.services import Apdu, InitiateRequest, InitiateResponse
+from dlms.apdu.proposal import InitiateRequest, InitiateResponse
+from dlms.apdu.services import Apdu
 from dlms.errors import DecodeError
 
 KEY = bytes.fromhex("00112233445566778899AABBCCDDEEFF")

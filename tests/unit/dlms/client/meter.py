@@ -10,6 +10,7 @@ from typing import TypeVar
 from dlms.apdu.acse import Aare, Aarq, Mechanism, Rlre, Rlrq
 from dlms.apdu.codec import decode_acse, decode_apdu, encode_acse, encode_apdu
 from dlms.apdu.conformance import Conformance
+from dlms.apdu.proposal import InitiateRequest, InitiateResponse
 from dlms.apdu.services import (
     ActionOutcome,
     ActionRequest,
@@ -29,8 +30,6 @@ from dlms.apdu.services import (
     GetResponse,
     GetResponseBlock,
     GetResponseList,
-    InitiateRequest,
-    InitiateResponse,
     SelectedAttribute,
     SetRequest,
     SetRequestBlock,

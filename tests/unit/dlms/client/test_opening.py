@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from dlms.apdu.acse import Aare, Aarq, Mechanism, Rlre, Rlrq
 from dlms.apdu.codec import decode_acse, decode_apdu, encode_acse, encode_apdu
 from dlms.apdu.conformance import Conformance
+from dlms.apdu.proposal import InitiateRequest, InitiateResponse
 from dlms.apdu.services import (
     ActionOutcome,
     ActionResponse,
@@ -15,8 +16,6 @@ from dlms.apdu.services import (
     ConfirmedServiceError,
     DataResult,
     ExceptionResponse,
-    InitiateRequest,
-    InitiateResponse,
 )
 from dlms.client.association import ClientAssociation
 from dlms.client.settings import DEFAULT_CONFORMANCE

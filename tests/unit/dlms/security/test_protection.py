@@ -162,7 +162,7 @@ def test_what_is_not_ciphered_is_unprotected(apdu: bytes) -> None:
         receiver().unprotect(apdu)
 
 
-@pytest.mark.parametrize("control", [0xB0, 0x31])
+@pytest.mark.parametrize("control", [0xB0, 0x32])
 def test_compressed_apdus_and_other_suites_are_refused(control: int) -> None:
     protected = bytearray(sender().protect(GET_CLOCK, control=0x30, form=CipherForm.SERVICE_GLOBAL))
     protected[2] = control

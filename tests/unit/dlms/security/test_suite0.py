@@ -10,7 +10,7 @@ VECTOR = bytes.fromhex("4D4D4D0000BC614E01234567")
 PLAIN = bytes.fromhex("C0010000080000010000FF0200")
 
 
-@pytest.mark.parametrize("control", [AUTHENTICATED, ENCRYPTED, PROTECTED])
+@pytest.mark.parametrize("control", [AUTHENTICATED, ENCRYPTED, PROTECTED, PROTECTED | 1])
 def test_what_is_sealed_opens_again(control: int) -> None:
     suite = Suite0(KEY, AUTHENTICATION_KEY)
     for length in (1, 15, 16, 17, 300):
@@ -88,7 +88,16 @@ def test_a_body_shorter_than_a_tag_is_refused(length: int) -> None:
         Suite0(KEY, AUTHENTICATION_KEY).open(PROTECTED, VECTOR, bytes(length))
 
 
-@pytest.mark.parametrize("control", [0xB0, 0x31, 0x3F, -1, 0x130])
+def test_suite_1_has_the_same_cipher_and_another_control_byte() -> None:
+    suite = Suite0(KEY, AUTHENTICATION_KEY)
+    assert checked_control(PROTECTED | 1) == PROTECTED | 1
+    sealed = AESGCM(KEY).encrypt(VECTOR, PLAIN, b"\x31" + AUTHENTICATION_KEY)
+    assert suite.seal(PROTECTED | 1, VECTOR, PLAIN) == sealed[:-4]
+    with pytest.raises(AuthenticationError):
+        suite.open(PROTECTED, VECTOR, sealed[:-4])
+
+
+@pytest.mark.parametrize("control", [0xB0, 0x32, 0x3F, -1, 0x130, 0x131])
 def test_compression_and_other_suites_are_refused(control: int) -> None:
     with pytest.raises(SecurityError):
         checked_control(control)

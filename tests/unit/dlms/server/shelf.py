@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from dlms.apdu.acse import Aare, Aarq, Mechanism
 from dlms.apdu.codec import decode_acse, decode_apdu, encode_acse, encode_apdu
 from dlms.apdu.conformance import Conformance
+from dlms.apdu.proposal import InitiateRequest
 from dlms.apdu.results import ActionResult, DataAccessResult
 from dlms.apdu.services import (
     ActionRequest,
     ActionResponse,
     Apdu,
     AttributeDescriptor,
-    InitiateRequest,
     MethodDescriptor,
     SelectedAttribute,
     Selection,

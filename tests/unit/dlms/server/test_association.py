@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 from dlms.apdu.acse import Rlre, Rlrq
 from dlms.apdu.codec import decode_acse, decode_apdu, encode_acse, encode_apdu
 from dlms.apdu.conformance import Conformance
+from dlms.apdu.proposal import InitiateRequest, InitiateResponse
 from dlms.apdu.services import (
     ActionRequest,
+    ActionRequestNext,
+    ActionResponseBlock,
     AttributeDescriptor,
     DataResult,
     ExceptionResponse,
@@ -16,21 +19,31 @@ from dlms.apdu.services import (
     GetRequestNext,
     GetResponse,
     GetResponseBlock,
-    InitiateRequest,
-    InitiateResponse,
     MethodDescriptor,
     SelectedAttribute,
     Selection,
     SetRequest,
     SetResponse,
 )
+from dlms.axdr.data import encode, octet_string
+from dlms.axdr.values import decode_value
 from dlms.obis import obis
+from dlms.security.authentication import answer, check
 from dlms.security.counters import PeerCounterPolicy
 from dlms.security.keys import Keys
 from dlms.security.protection import CipherForm
 from dlms.server.association import CURRENT_ASSOCIATION, ServerAssociation
 from dlms.server.device import AssociationRules
-from tests.unit.dlms.server.shelf import ALL_SERVICES, GET_ONLY, KEYS, MakeRig, Rig, Shelf
+from tests.unit.dlms.server.shelf import (
+    ALL_SERVICES,
+    CLIENT_CHALLENGE,
+    GET_ONLY,
+    KEYS,
+    SERVER_TITLE,
+    MakeRig,
+    Rig,
+    Shelf,
+)
 
 NUMBER = b"\x11\x05"
 NAME = SelectedAttribute(AttributeDescriptor(1, obis("0.0.42.0.0.255"), 2))
@@ -52,6 +65,7 @@ def test_high_level_security_opens_after_both_answers(make_rig: MakeRig, mechani
     rig = make_rig(mechanism=mechanism, secret=b"0123456789abcdef", ciphered=ciphered)
     aare = rig.peer.propose()
     assert (aare.result, aare.diagnostic, aare.mechanism, aare.authentication) == (0, 14, mechanism, b"S" * 16)
+    assert aare.responding_title == (SERVER_TITLE if ciphered or mechanism in {5, 6} else b"")
     assert not rig.peer.association.is_open
     assert get(rig) == NOT_POSSIBLE
     rig.peer.associate()
@@ -181,6 +195,36 @@ def test_request_longer_than_the_server_receives_is_refused(make_rig: MakeRig) -
     rig.peer.associate()
     request = SetRequest(0xC1, rig.put(NUMBER), b"\x09\x40" + bytes(64))
     assert rig.peer.ask(request) == ExceptionResponse(1, 4)
+
+
+def test_ciphering_does_not_count_against_the_size_of_a_request(make_rig: MakeRig) -> None:
+    rig = make_rig(ciphered=True, form=CipherForm.GENERAL_GLOBAL, pdu_bytes_max=128)
+    rig.peer.associate()
+    target = rig.put(b"\x09\x00")
+    head = len(encode_apdu(SetRequest(0xC1, target, b"\x09\x00")))
+    whole = SetRequest(0xC1, target, b"\x09" + bytes((128 - head,)) + bytes(128 - head))
+    assert len(encode_apdu(whole)) == 128
+    assert rig.peer.ask(whole) == SetResponse(0xC1, 0)
+    longer = SetRequest(0xC1, target, b"\x09\x81\xa0" + bytes(160))
+    assert rig.peer.ask(longer) == ExceptionResponse(1, 4)
+
+
+def test_answer_of_high_level_security_too_long_for_the_client_goes_out_in_blocks(make_rig: MakeRig) -> None:
+    rig = make_rig(mechanism=6, secret=b"0123456789abcdef", ciphered=True, form=CipherForm.GENERAL_GLOBAL)
+    peer = rig.peer
+    challenge = peer.propose(pdu_bytes_max=64).authentication
+    ours = encode(octet_string(answer(peer.credentials(), challenge, own_challenge=CLIENT_CHALLENGE)))
+    first = peer.ask(ActionRequest(0xC1, MethodDescriptor(15, CURRENT_ASSOCIATION, 1), ours))
+    assert isinstance(first, ActionResponseBlock)
+    parts = [first.part]
+    while not first.is_last:
+        first = peer.ask(ActionRequestNext(0xC1, first.block))
+        assert isinstance(first, ActionResponseBlock)
+        parts.append(first.part)
+    assert rig.peer.association.is_open
+    returned = decode_value(b"".join(parts)[3:])
+    assert isinstance(returned, bytes)
+    check(peer.credentials(), returned, CLIENT_CHALLENGE, peer_challenge=challenge)
 
 
 def test_services_not_granted_are_refused(make_rig: MakeRig) -> None:

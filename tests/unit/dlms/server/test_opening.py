@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from dlms.apdu.acse import Aarq
 from dlms.apdu.codec import decode_apdu, encode_apdu
 from dlms.apdu.conformance import Conformance
-from dlms.apdu.services import ConfirmedServiceError, InitiateRequest, InitiateResponse
+from dlms.apdu.proposal import InitiateRequest, InitiateResponse
+from dlms.apdu.services import ConfirmedServiceError
 from dlms.server.device import AssociationRules
 from dlms.server.opening import open_association
 from tests.unit.dlms.server.shelf import ALL_SERVICES, GET_ONLY, KEYS, SERVER_TITLE, MakeRig

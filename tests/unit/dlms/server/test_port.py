@@ -2,13 +2,13 @@
 
 from dlms.apdu.acse import Aarq
 from dlms.apdu.codec import encode_acse, encode_apdu
+from dlms.apdu.proposal import InitiateRequest
 from dlms.apdu.services import (
     AttributeDescriptor,
     DataResult,
     ExceptionResponse,
     GetRequest,
     GetResponse,
-    InitiateRequest,
     SelectedAttribute,
 )
 from dlms.server.device import AssociationRules

@@ -93,7 +93,9 @@ SETTINGS = [
         system_title=CLIENT_TITLE,
     )
     for mechanism, control, form in itertools.product(
-        [mechanism for mechanism in Mechanism if mechanism is not Mechanism.HIGH_ECDSA], (0x10, 0x20, 0x30), CipherForm
+        [mechanism for mechanism in Mechanism if mechanism is not Mechanism.HIGH_ECDSA],
+        (0x10, 0x20, 0x30, 0x31),
+        CipherForm,
     )
 ] + [
     AssociationSettings(mechanism=mechanism, secret=SECRET if mechanism else b"")
@@ -111,7 +113,7 @@ def named(settings: AssociationSettings) -> str:
 def test_everything_arrives_both_ways_whatever_the_apdus_hold(
     settings: AssociationSettings, general: Conformance
 ) -> None:
-    for client_bytes, server_bytes in ((0xFFFF, 0xFFFF), (128, 100), (200, 512)):
+    for client_bytes, server_bytes in ((0xFFFF, 0xFFFF), (128, 100), (200, 512), (64, 1024)):
         control = settings.control if settings.is_ciphered else 0
         device = device_of(settings.mechanism, control or 0x30, server_bytes)
         server = server_of(device)

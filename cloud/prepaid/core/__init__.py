@@ -1,0 +1,1 @@
+"""When accounts are closed, decided without a database."""
