@@ -38,7 +38,7 @@ test: $(INSTALLED) ## Run everything: check, then real servers, whole systems, a
 	SIM_SECONDS=$(SIM_SECONDS_TEST) $(PYTEST) --timeout=900 tests/simulation
 
 check: lint ## Run the quick part, within two minutes: format, lint, types, unit, contract, short simulation
-	$(PYTEST) tests/unit tests/contract
+	FUZZ_SECONDS=1 $(PYTEST) tests/unit tests/contract
 	SIM_SECONDS=$(SIM_SECONDS_CHECK) $(PYTEST) tests/simulation
 
 lint: $(INSTALLED) ## Check format, style, import rules and types

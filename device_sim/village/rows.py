@@ -104,7 +104,7 @@ def compare_rows(
             account.held += 1
             account.captured += 1
             account.doubled += _take(found[key], key[2], row.value)
-        elif row.stamp_s <= owed_until_s.get(row.meter, 0):
+        elif row.stamp_s <= owed_until_s.get(row.meter, -1):
             account.captured += 1
             account.lost += 1
             account.lost_of[row.meter] += 1

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlms.link.address import encode_client
 from gateway.adapters.bus import Agenda, BusWorker, Outcome, Visits
 from gateway.adapters.dlms.access import DlmsMeter, make_meter
 from gateway.adapters.dlms.carriers import Carrier, SerialCarrier, TcpCarrier, UdpCarrier
@@ -232,8 +233,21 @@ def dlms_meters(line: LineEntry, profiles: dict[str, Profile | DlmsProfile], *, 
             problem = f"{meter.profile!r} is no make of DLMS meters"
             raise ConfigError(f"meter {meter.id}", problem, f"use one of {_names(profiles, DlmsProfile)}")
         assert meter.dlms is not None, "the configuration was checked"
-        meters[meter.id] = make_meter(meter.id, meter.dlms, profile, gateway=gateway)
+        made = meters[meter.id] = make_meter(meter.id, meter.dlms, profile, gateway=gateway)
+        if line.protocol == "dlms-hdlc":
+            _check_addresses(made)
     return meters
+
+
+def _check_addresses(meter: DlmsMeter) -> None:
+    """Refuse what HDLC has no address for."""
+    try:
+        meter.station.encode()
+        for access in meter.roles.values():
+            encode_client(access.settings.client_sap)
+    except ValueError as error:
+        remedy = "give logical and client below 128, or address beside a higher logical"
+        raise ConfigError(f"meter {meter.id}: dlms", str(error), remedy) from error
 
 
 def push_meters(config: Config, profiles: dict[str, Profile | DlmsProfile]) -> list[PushMeter]:

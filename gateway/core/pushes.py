@@ -5,12 +5,12 @@ those taken before and not old: what is stored and played again later is no read
 that were asked for, never pushed ones.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
-from gateway.core.acquisition import Pushed, StatusSeen
+from gateway.core.acquisition import ClockSeen, Pushed, RecordEvent, StatusSeen
 from gateway.core.collection import Collector
 from gateway.core.dlms_profiles import DlmsProfile
 from gateway.core.effects import Effects, Note
@@ -43,25 +43,29 @@ class Pushes:
     Args:
         progress: What was taken.
         makes: The make of each meter.
-        status: For status words.
-        collector: Where readings go.
+        collector: Where readings and events go.
         time: For UTC.
+        has_relay: Tells whether we drive a meter's relay.
+        boot: Of this run.
     """
 
     def __init__(
         self,
         progress: Progress,
-        *,
         makes: Mapping[str, DlmsProfile],
-        status: StatusWords,
         collector: Collector,
         time: Timekeeper,
+        *,
+        has_relay: Callable[[str], bool],
+        boot: bytes,
     ) -> None:
         self._progress = progress
         self._makes = makes
-        self._status = status
         self._collector = collector
         self._time = time
+        self._status = StatusWords(
+            progress, makes=makes, collector=collector, time=time, has_relay=has_relay, boot=boot
+        )
 
     def senders(self, meters: Iterable[str]) -> dict[str, Sender]:
         """Return by what the pushes of meters are told from others'."""
@@ -79,13 +83,20 @@ class Pushes:
         if event.word is None:
             return notes
         seen = StatusSeen(meter_id=event.meter_id, tick_ms=event.tick_ms, word=event.word, at_s=event.at_s)
-        return (*notes, *self._status.on_seen(seen, now))
+        return (*notes, *self.on_status(seen, now))
 
-    def on_clock_set(self, meter: str) -> None:
-        """Forget how late it was by a meter's clock."""
-        heard = self._progress.heard(meter)
+    def on_status(self, event: StatusSeen, now: Moment) -> Effects:
+        """Take a status word, pushed or read."""
+        return self._status.on_seen(event, now)
+
+    def on_record(self, event: RecordEvent) -> None:
+        """Forget how late it was by a meter's clock if that was set."""
+        if not isinstance(event, ClockSeen) or not event.was_set:
+            return
+        self._status.on_clock_set(event.meter_id)
+        heard = self._progress.heard(event.meter_id)
         if heard.values_s >= 0:
-            self._progress.set_heard(meter, msgspec.structs.replace(heard, values_s=-1))
+            self._progress.set_heard(event.meter_id, msgspec.structs.replace(heard, values_s=-1))
 
     def _believe(self, event: Pushed) -> None:
         heard = self._progress.heard(event.meter_id)

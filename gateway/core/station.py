@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.core.acquisition import ClockSeen, Pushed, RecordEvent, StatusSeen
+from gateway.core.acquisition import Pushed, RecordEvent, StatusSeen
 from gateway.core.agenda import Agenda, AgendaSettings
 from gateway.core.collection import CollectionSettings, Collector, make_store_id
 from gateway.core.credit import CreditControl, signed_ms
@@ -21,7 +21,6 @@ from gateway.core.progress import Progress
 from gateway.core.pushes import Pushes
 from gateway.core.records import Records
 from gateway.core.relays import Relays, RelaySettings
-from gateway.core.status_word import StatusWords
 from gateway.core.store import Priority, Store
 from gateway.core.timekeeping import Timekeeper
 from gateway.core.uplink import DiskState, IdSource, Uplink, UplinkSettings
@@ -138,28 +137,18 @@ class Station:
             rng=rng,
             fresh_bytes=fresh_bytes,
         )
-        progress = Progress(store)
-        self.agenda = Agenda(
-            progress, makes=visited or {}, time=self.time, mirror=self.credit.mirror, settings=settings.agenda
-        )
+        progress, makes = Progress(store), visited or {}
+        self.agenda = Agenda(progress, makes=makes, time=self.time, mirror=self.credit.mirror, settings=settings.agenda)
         self._records = Records(
             progress,
-            makes=visited or {},
+            makes=makes,
             collector=self.collector,
             time=self.time,
             settings=settings.agenda,
             boot=identity.boot,
         )
-        self._status = StatusWords(
-            progress,
-            makes=visited or {},
-            collector=self.collector,
-            time=self.time,
-            has_relay=self.relays.has_relay,
-            boot=identity.boot,
-        )
         self.pushes = Pushes(
-            progress, makes=visited or {}, status=self._status, collector=self.collector, time=self.time
+            progress, makes, self.collector, self.time, has_relay=self.relays.has_relay, boot=identity.boot
         )
         self._power_limit_until: dict[str, int] = {}
         self._prune_due_ms = now.mono_ms + PRUNE_EVERY_MS
@@ -301,10 +290,8 @@ class Station:
     def on_record(self, event: RecordEvent | StatusSeen, now: Moment) -> Effects:
         """Take what a visit brought beside present values."""
         if isinstance(event, StatusSeen):
-            return self._after(now, self._status.on_seen(event, now))
-        if isinstance(event, ClockSeen) and event.was_set:
-            self._status.on_clock_set(event.meter_id)
-            self.pushes.on_clock_set(event.meter_id)
+            return self._after(now, self.pushes.on_status(event, now))
+        self.pushes.on_record(event)
         return self._after(now, self._records.on_event(event, now))
 
     def on_pushed(self, event: Pushed, now: Moment) -> Effects:

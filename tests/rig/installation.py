@@ -22,6 +22,8 @@ from cloud.database import open_database
 from cloud.headend.adapters.assignments import assign
 from cloud.keys import register_key
 from cloud.migrations import require_current
+from device_sim.adapters.secret_files import write_secret_files
+from device_sim.core.dlms_secrets import secrets_of
 from tests.rig.ports import LOOPBACK, free_port
 from tests.rig.processes import ManagedProcess, wattpost_process
 from wire.keys import PinnedKeys, Purpose, SigningKey
@@ -36,6 +38,7 @@ SITE_START_MS: Final = 1_780_315_200_000
 """What an accelerated site clock shows at the beginning: 2026-06-01 12:00 UTC."""
 BOARD_UNIT: Final = 247
 OUTPUTS_PER_BOARD: Final = 16
+FIRST_DLMS_UNIT: Final = 17
 DEADLINE_S: Final = 60.0
 DATABASE_WAIT_S: Final = 30.0
 _KINDS: Final = (
@@ -57,6 +60,8 @@ class Plan:
     gateways_count: int = 1
     lines_each: int = 1
     meters_per_line: int = 2
+    dlms_meters_each: int = 0
+    """DLMS meters of a gateway, on a line of their own."""
     rate: int = 1
     """How many times as fast as real time the site lives."""
     period_s: int = 2
@@ -91,13 +96,15 @@ class Site:
     cutter_port: int
     meters: tuple[tuple[str, ...], ...]
     """By line."""
+    dlms_port: int
+    dlms_meters: tuple[str, ...] = ()
 
     def all_meters(self) -> tuple[str, ...]:
-        return tuple(meter for line in self.meters for meter in line)
+        return (*(meter for line in self.meters for meter in line), *self.dlms_meters)
 
     def relay_meters(self) -> tuple[str, ...]:
-        """Return the meters with a relay: the first of each line, as many as a board has outputs."""
-        return tuple(meter for line in self.meters for meter in line[:OUTPUTS_PER_BOARD])
+        """Return the meters with a relay: of each line as many as a board has outputs, and those with their own."""
+        return (*(meter for line in self.meters for meter in line[:OUTPUTS_PER_BOARD]), *self.dlms_meters)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +175,8 @@ class Installation:
             line_ports=tuple(free_port() for _ in lines),
             cutter_port=free_port(),
             meters=tuple(tuple(f"EM-{number}{line}-{meter:03}" for meter in per_line) for line in lines),
+            dlms_port=free_port(),
+            dlms_meters=tuple(f"DM-{number}-{meter:03}" for meter in range(1, self.plan.dlms_meters_each + 1)),
         )
 
     def _make_keys(self) -> Keys:
@@ -212,6 +221,16 @@ class Installation:
                         f'[[meters]]\nid = "{meter}"\nline = "{line}"\nunit = {place + 1}\nkind = "{kind}"\n'
                         f"annual_kwh = {self.plan.annual_kwh}\nstart_wh = {1_000 * (place + 1)}\n{relay}"
                     )
+            if site.dlms_meters:
+                line = f"{site.gateway}-dlms"
+                parts.append(
+                    f'[[lines]]\nid = "{line}"\ntransport = "hdlc-tcp"\naddress = "{LOOPBACK}:{site.dlms_port}"\n'
+                )
+                parts.extend(
+                    f'[[dlms_meters]]\nid = "{meter}"\nline = "{line}"\nunit = {FIRST_DLMS_UNIT + place}\n'
+                    f"annual_kwh = {self.plan.annual_kwh}\n"
+                    for place, meter in enumerate(site.dlms_meters)
+                )
         return "\n".join(parts)
 
     def _cloud_text(self) -> str:
@@ -244,7 +263,24 @@ class Installation:
                     f'[[lines.meters]]\nid = "{meter}"\nprofile = "{profile}"\nunit = {place + 1}\n'
                     f"{relay if place < OUTPUTS_PER_BOARD else ''}"
                 )
+        if site.dlms_meters:
+            parts.append(
+                f'[[lines]]\nid = "dlms"\nprotocol = "dlms-hdlc"\nanswer_ms_max = {plan.answer_ms_max}\n'
+                f'connection = {{ type = "tcp", host = "{LOOPBACK}", port = {site.dlms_port} }}\n'
+            )
+            parts.extend(self._dlms_meter_text(place, meter) for place, meter in enumerate(site.dlms_meters))
         return "".join(parts)
+
+    def _dlms_meter_text(self, place: int, meter: str) -> str:
+        write_secret_files(self.folder / "meters", meter, secrets_of(meter))
+        secrets = f"meters/{meter}"
+        return (
+            f'[[lines.meters]]\nid = "{meter}"\nprofile = "is15959-d1"\n'
+            f"[lines.meters.dlms]\naddress = {FIRST_DLMS_UNIT + place}\n"
+            f'[lines.meters.dlms.reading]\nsecret_file = "{secrets}.reader"\n'
+            f'[lines.meters.dlms.control]\nsecret_file = "{secrets}.utility"\n'
+            f'encryption_key_file = "{secrets}.guek"\nauthentication_key_file = "{secrets}.gak"\n'
+        )
 
     # ---- processes ---------------------------------------------------------------------------------------------------
 

@@ -69,10 +69,23 @@ class DlmsMeter:
 
     id: str
     profile: DlmsProfile
-    address: StationAddress
-    """On an HDLC line; over the wrapper only its logical device counts."""
+    logical: int
+    """Logical device, over the wrapper its port."""
+    physical: int | None = None
+    """Physical device, where a line has several."""
+    is_wide: bool = False
+    """It answers only to HDLC addresses of four bytes."""
     roles: Mapping[Role, Access] = field(repr=False)
     peer_counters: PeerCounterPolicy = PeerCounterPolicy.STRICT
+
+    @property
+    def station(self) -> StationAddress:
+        """Return where it is on an HDLC line.
+
+        Raises:
+            ValueError: Nowhere that HDLC could say.
+        """
+        return StationAddress(self.logical, self.physical, is_wide=self.is_wide)
 
     @property
     def has_relay(self) -> bool:
@@ -121,7 +134,9 @@ def make_meter(name: str, entry: DlmsEntry, profile: DlmsProfile, *, gateway: st
     return DlmsMeter(
         id=name,
         profile=profile,
-        address=StationAddress(logical, entry.address, is_wide=entry.wide_address),
+        logical=logical,
+        physical=entry.address,
+        is_wide=entry.wide_address,
         roles=MappingProxyType(roles),
         peer_counters=PeerCounterPolicy(entry.peer_counters),
     )

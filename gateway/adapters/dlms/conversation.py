@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from dlms.apdu.conformance import Conformance
-from dlms.apdu.services import AttributeDescriptor, Selection
+from dlms.apdu.services import Selection
 from dlms.client.association import ClientAssociation, Exchange
 from dlms.client.settings import AssociationSettings, Granted
 from dlms.cosem.attribute import AttributeRef, MethodRef
@@ -92,9 +92,6 @@ class Conversation:
 
     async def get(self, attribute: AttributeRef[T], selection: Selection | None = None) -> T:
         return await self._do(self._association.get(attribute, selection))
-
-    async def get_raw(self, attribute: AttributeDescriptor) -> bytes:
-        return await self._do(self._association.get_raw(attribute))
 
     async def get_many(self, attributes: Sequence[AttributeRef[Any]]) -> list[Any]:
         """Return each one's value, or the error that says why there is none."""

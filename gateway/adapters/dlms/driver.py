@@ -14,7 +14,7 @@ from dlms.cosem.units import ScalerUnit
 from dlms.errors import AccessRefusedError, DlmsError
 from dlms.link.client import HdlcClient, HdlcSettings
 from dlms.link.events import ClientLink
-from dlms.link.parameters import LinkParameters
+from dlms.link.parameters import DEFAULTS, LinkParameters
 from dlms.link.wrapper import WrapperClient, WrapperSettings
 from gateway.adapters.dlms.access import DlmsMeter, Role
 from gateway.adapters.dlms.carriers import Carrier
@@ -34,7 +34,7 @@ from gateway.adapters.dlms.counters import CounterBook
 from gateway.adapters.dlms.errors import bus_errors, to_bus_error
 from gateway.adapters.dlms.images import BLOCKS_MAX, Image, ImageProgress, Images
 from gateway.adapters.dlms.learning import Learning
-from gateway.adapters.dlms.line import DlmsLine, Unsolicited
+from gateway.adapters.dlms.line import BITS_PER_BYTE, DlmsLine, Unsolicited
 from gateway.adapters.dlms.push_meters import PushBook
 from gateway.adapters.dlms.push_visits import PushVisits
 from gateway.adapters.dlms.values import look, samples
@@ -124,10 +124,15 @@ class DlmsDriver:
         settings = self._settings
         if not settings.is_hdlc:
             wrapper = WrapperSettings(is_datagrams=settings.is_datagrams, answer_timeout_ms=settings.answer_ms_max)
-            return WrapperClient(client, meter.address.upper, wrapper)
+            return WrapperClient(client, meter.logical, wrapper)
+        frame_bytes = settings.frame_bytes_max
+        if settings.baud:
+            # A frame must not take longer than a meter is waited for.
+            bearable = settings.baud * settings.answer_ms_max // (1_000 * BITS_PER_BYTE)
+            frame_bytes = min(frame_bytes, max(bearable, DEFAULTS.receive_bytes_max))
         proposal = LinkParameters(
-            transmit_bytes_max=settings.frame_bytes_max,
-            receive_bytes_max=settings.frame_bytes_max,
+            transmit_bytes_max=frame_bytes,
+            receive_bytes_max=frame_bytes,
             transmit_window=settings.window,
             receive_window=settings.window,
         )
@@ -137,7 +142,7 @@ class DlmsDriver:
             retries_max=settings.retries_max,
             answer_timeout_ms=settings.answer_ms_max * ANSWER_FACTOR,
         )
-        return HdlcClient(client, meter.address, hdlc)
+        return HdlcClient(client, meter.station, hdlc)
 
     # ---- the port ----------------------------------------------------------------------------------------------------
 

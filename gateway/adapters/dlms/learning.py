@@ -84,8 +84,9 @@ class Learning:
         return self._learned[meter.id]
 
     async def identify(self, meter: DlmsMeter, serial: str, firmware: str) -> bool:
-        """Take what a meter says it is; False if all is as it was, else the rest is forgotten."""
+        """Take what a meter says it is (empty: nothing); False if all is as it was, else what was learned is forgotten."""
         learned = await self.of(meter)
+        serial, firmware = serial or learned.serial, firmware or learned.firmware
         if (learned.serial, learned.firmware) == (serial, firmware):
             return False
         self._learned[meter.id] = Learned(serial=serial, firmware=firmware)

@@ -5,7 +5,7 @@ Decides nothing about when a clock is set.
 
 from dataclasses import dataclass
 
-from dlms.axdr.datetimes import CosemDateTime, DeviationSign
+from dlms.axdr.datetimes import DEVIATION_MINUTES_MAX, CosemDateTime, DeviationSign
 from dlms.axdr.values import Value
 from dlms.cosem.profile_rows import Cell
 from dlms.errors import DecodeError
@@ -29,7 +29,9 @@ class MeterTime:
     def of(cls, deviation: Deviation, shown: CosemDateTime | None) -> "MeterTime":
         """Return the convention of a make, and of what one of its clocks showed."""
         stated = shown.deviation_minutes if shown is not None else None
-        minutes = deviation.minutes if stated is None else stated
+        # More than the world goes round is no deviation; some meters have such numbers there.
+        is_one = stated is not None and abs(stated) <= DEVIATION_MINUTES_MAX
+        minutes = stated if is_one and stated is not None else deviation.minutes
         return cls(_SIGNS[deviation.sign], minutes, shown is None or stated is not None)
 
     def ms(self, moment: CosemDateTime) -> int | None:

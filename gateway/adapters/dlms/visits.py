@@ -207,7 +207,7 @@ class Visits:
         return Captured(
             meter_id=visit.meter.id,
             tick_ms=self._clock.tick_ms(),
-            serial=visit.seen.serial,
+            serial=(await self._learning.of(visit.meter)).serial,
             profile=task.profile,
             period_s=block.period_s,
             channels=block.channels,

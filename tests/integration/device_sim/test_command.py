@@ -75,6 +75,27 @@ def test_a_village_runs_answers_and_ends_cleanly_on_a_signal(
     assert process.err_path.read_text() == ""
 
 
+def test_a_village_with_dlms_meters_runs_and_its_secrets_can_be_had(start_wattpost: Start, tmp_path: Path) -> None:
+    description = tmp_path / "village.toml"
+    description.write_text(village("--meters", "2", "--lines", "1", "--dlms-meters", "4"))
+    process = start_wattpost("sim", "run", description, name="sim")
+    ready = process.wait_ready()
+    assert (ready["meters"], set(ready["lines"])) == (6, {"line-1", "dlms-1", "dlms-2"})
+    (state,) = ask(ready["control"], command="state", meter="d-003")["meters"]
+    assert state["dlms"]["block_rows"] >= 2 * 96 - 1
+    off = ask(ready["control"], command="power", meter="d-003", on=False)
+    assert off["dlms"]["is_powered"] is False
+    process.signal(signal.SIGTERM)
+    assert exit_code(process) == 0
+    assert process.err_path.read_text() == ""
+    command = [sys.executable, "-m", "device_sim", "secrets", str(description), str(tmp_path / "secrets")]
+    subprocess.run(command, check=True, capture_output=True)
+    files = sorted(path.name for path in (tmp_path / "secrets").glob("d-003.*"))
+    kinds = ["firmware", "firmware-guek", "gak", "guek", "push-guek", "reader", "utility"]
+    assert files == [f"d-003.{kind}" for kind in kinds]
+    assert len((tmp_path / "secrets" / "d-003.guek").read_text().strip()) == 32
+
+
 @pytest.mark.parametrize(
     ("text", "options", "complaint"),
     [

@@ -14,7 +14,6 @@ from dlms.cosem.control import ControlState
 from dlms.cosem.image_transfer import ImageToActivate, ImageTransfer
 from dlms.cosem.registers import Register
 from dlms.cosem.units import ScalerUnit
-from dlms.link.address import StationAddress
 from dlms.security.keys import Keys
 from gateway.adapters.dlms.access import Access, DlmsMeter, Role
 from gateway.adapters.dlms.carriers import TcpCarrier
@@ -55,7 +54,7 @@ async def driver(served: tuple[str, int]) -> Any:
     )
     access = Access(settings, None)
     roles = MappingProxyType(dict.fromkeys((Role.READING, Role.CONTROL, Role.FIRMWARE), access))
-    meter = DlmsMeter(id=METER, profile=the_profile(), address=StationAddress(1), roles=roles)
+    meter = DlmsMeter(id=METER, profile=the_profile(), logical=1, roles=roles)
     carrier = TcpCarrier(TcpLine(host="127.0.0.1", port=port))
     ours = our_driver(carrier, SiteClock(), MemoryShelf(), meter, is_hdlc=link == "hdlc", answer_ms_max=2_000)
     yield ours

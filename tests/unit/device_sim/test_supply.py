@@ -5,7 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from device_sim.core.supply import UJ_PER_WH, Snapshot, Supply
+from device_sim.core.profile import standard_profile
+from device_sim.core.supply import FEEDER_DAYS_MAX, UJ_PER_WH, Feeder, Snapshot, Supply
 
 MakeSupply = Callable[..., Supply]
 
@@ -101,6 +102,14 @@ def test_time_that_goes_back_is_taken_as_standing_still(make_supply: MakeSupply)
     supply = make_supply()
     late = supply.snapshot(NOON_MS + HOUR_MS)
     assert supply.snapshot(NOON_MS) == late
+
+
+def test_voltage_at_an_instant_is_the_same_however_often_midnight_is_passed() -> None:
+    feeder = Feeder(profile=standard_profile(), seed=1)
+    days = range(20_000, 20_000 + 3 * FEEDER_DAYS_MAX)
+    first = [feeder.voltage_v(0, day, 0) for day in days]
+    assert [feeder.voltage_v(0, day, 0) for day in reversed(days)] == first[::-1]
+    assert len(set(first)) > 1
 
 
 @pytest.mark.parametrize("cable_ohm", [0.2, 0.6])

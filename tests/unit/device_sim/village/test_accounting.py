@@ -1,6 +1,7 @@
 import pytest
 
 from device_sim.village.accounting import Account, Excuse, Held, HeldOfMeter, Sent, compare, given_up, percentile
+from device_sim.village.rows import RowAccount
 
 QUARTER_MS = 900_000
 
@@ -94,7 +95,16 @@ def test_reads_given_up_are_read_from_a_log_among_other_lines() -> None:
         b'{"meter": "m-007", "event": "read.failed", "timestamp": "2026-06-01T00:00:05.250Z"}\n',
     ]
     at_ms = 1_780_272_005_250
-    assert given_up(log, before_ms=1_000, after_ms=200) == [Excuse("m-007", at_ms - 1_000, at_ms + 200)]
+    assert given_up(log, before_ms={"m-007": 1_000}, after_ms=200) == [Excuse("m-007", at_ms - 1_000, at_ms + 200)]
+
+
+def test_rows_that_meters_captured_count_as_readings() -> None:
+    account = compare(sent(100, 200), [held(100, 200)], [])
+    rows = RowAccount(captured=5, held=4, lost=1, doubled=2)
+    rows.lost_of["d-001"] += 1
+    account.add(rows)
+    assert counts(account) == (7, 6, 1, 2)
+    assert (account.rows, +account.lost_of) == (4, {"d-001": 1})
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100)])

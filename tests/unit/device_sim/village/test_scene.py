@@ -76,16 +76,27 @@ def test_going_dark_counts_as_without_network_only_during_the_outage(scene: Scen
 
 def test_what_meters_gave_and_the_database_lacks_waits_at_the_gateway(scene: Scene, cast: Cast) -> None:
     first = cast.of_gateway("gw-1")[0].meter
-    scene.on_energies({first: 12, "board-1": 5})
+    scene.on_given({first: 12, "board-1": 5})
     scene.on_picture(picture(present={"gw-1": True}, stored={first: 9}))
 
     assert (scene.taken, scene.committed) == (12, 9)
     assert [gateway.waiting for gateway in scene.gateways()] == [3, 0, 0]
 
 
+def test_a_meter_that_opens_its_own_switch_is_told_from_a_board_that_does(
+    scene: Scene, cast: Cast, told: list[News]
+) -> None:
+    scene.on_meters([{"id": cast.smart.meter, "energised": False}])
+    assert scene.lights[cast.smart.meter] is Light.NO_CREDIT
+    assert "its own switch" in told[-1].text
+    scene.on_act(Act.PAY_SMART)
+    scene.on_meters([{"id": cast.smart.meter, "energised": True}])
+    assert {Seen.SMART_DARK, Seen.SMART_LIT} <= scene.seen
+
+
 def test_an_answer_to_a_ping_is_no_reading(scene: Scene, cast: Cast) -> None:
     meter = cast.of_gateway("gw-1")[0].meter
-    scene.on_energies({meter: 12})
+    scene.on_given({meter: 12})
     scene.on_outcome(meter, executed=True, was_ping=True, says="executed")
     assert scene.taken == 11
 
@@ -94,7 +105,7 @@ def test_an_outage_is_survived_once_all_that_was_kept_is_stored(scene: Scene, ca
     meter = cast.islander.meter
     scene.on_act(Act.CUT_NETWORK)
     scene.on_picture(picture(present={cast.outage: False}, stored={meter: 10}))
-    scene.on_energies({meter: 25})
+    scene.on_given({meter: 25})
     scene.on_act(Act.RESTORE_NETWORK)
 
     scene.on_picture(picture(present={cast.outage: True}, stored={meter: 24}))

@@ -24,7 +24,7 @@ PLAIN_KEYS = Keys(KEYS.encryption, KEYS.authentication)
         {"keys": PLAIN_KEYS, "system_title": CLIENT_TITLE, "form": CipherForm.SERVICE_DEDICATED},
         {"keys": KEYS, "system_title": CLIENT_TITLE, "initiate_form": CipherForm.GENERAL_DEDICATED},
         {"form": CipherForm.GENERAL_DEDICATED},
-        {"keys": PLAIN_KEYS, "system_title": CLIENT_TITLE, "control": 0x31},
+        {"keys": PLAIN_KEYS, "system_title": CLIENT_TITLE, "control": 0x32},
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(given: dict[str, object]) -> None:
