@@ -27,7 +27,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "meter":
-            from gateway.meter_tool import meter_group  # noqa: PLC0415 - `template` needs no drivers
+            from gateway.meter_commands import meter_group  # noqa: PLC0415 - `template` needs no drivers
 
             return meter_group
         return super().get_command(ctx, cmd_name)

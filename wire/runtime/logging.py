@@ -38,7 +38,7 @@ def set_up_logging(
     finish: Sequence[structlog.typing.Processor] = (
         (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
         if as_json
-        else (structlog.dev.ConsoleRenderer(),)
+        else (structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),)
     )
     structlog.configure(
         processors=[

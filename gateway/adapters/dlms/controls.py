@@ -22,9 +22,8 @@ from gateway.adapters.dlms.mirrors import write_payment_mode
 from gateway.adapters.dlms.writing import write_numbers
 from gateway.ports import DisagreedError
 
-SETTLE_S = 5.0
-"""How long a relay may take to move."""
 LOOK_AGAIN_S = 0.5
+"""How often a relay is looked at until it has moved."""
 WATT = 27
 _NOT_FOR_US = frozenset({DataAccessResult.READ_WRITE_DENIED, DataAccessResult.OTHER_REASON})
 
@@ -69,10 +68,15 @@ async def read_relay(talk: Conversation) -> RelaySight:
     return RelaySight(is_closed, state)
 
 
-async def switch_relay(talk: Conversation, *, closed: bool) -> RelaySight:
+async def switch_relay(talk: Conversation, *, closed: bool, settle_ms: int) -> RelaySight:
     """Bring a relay into a state, unless it is in it, and return what reading it back shows.
 
     A relay that may only be made ready, for somebody to press its button, is open and stays so.
+
+    Args:
+        talk: With the meter, in a role that may.
+        closed: The state.
+        settle_ms: How long the relay may take to move.
 
     Raises:
         DisagreedError: What the meter decided and what its contacts show differ.
@@ -86,7 +90,7 @@ async def switch_relay(talk: Conversation, *, closed: bool) -> RelaySight:
         return sight
     await talk.invoke(relay.remote_reconnect if closed else relay.remote_disconnect, 0)
     loop = asyncio.get_running_loop()
-    until_s = loop.time() + SETTLE_S
+    until_s = loop.time() + settle_ms / 1_000
     sight = await read_relay(talk)
     while not _is_over(sight, wanted) and loop.time() < until_s:
         await asyncio.sleep(LOOK_AGAIN_S)

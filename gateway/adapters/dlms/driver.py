@@ -65,6 +65,8 @@ class LineSettings:
     """Frames in a row that are asked for (HDLC)."""
     baud: int = 0
     """Of a serial line."""
+    relay_settle_ms: int = 5_000
+    """How long a meter's relay may take to move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ class DlmsDriver:
         """
         with bus_errors(meter_id):
             async with await self._begin(meter_id, Role.CONTROL) as talk:
-                return await switch_relay(talk, closed=closed)
+                return await switch_relay(talk, closed=closed, settle_ms=self._settings.relay_settle_ms)
 
     async def read_relay(self, meter_id: str) -> RelaySight:
         """Return what a meter says of its relay.

@@ -102,7 +102,8 @@ class Images:
             case ImageTransferStatus.INITIATED:
                 return await self._transfer(talk, thing, image, block_bytes, blocks_max)
             case ImageTransferStatus.VERIFICATION_INITIATED:
-                return await self._verify(talk, thing, total)
+                # Told once more, some meters would begin anew.
+                return ImageProgress(Stage.VERIFYING, total, total)
             case ImageTransferStatus.VERIFICATION_SUCCESSFUL:
                 return await self._verified(talk, thing, image, total, activates=activates)
             case ImageTransferStatus.VERIFICATION_FAILED:
@@ -159,7 +160,7 @@ class Images:
         return await self._verify(talk, thing, total)
 
     async def _verify(self, talk: Conversation, thing: ImageTransfer, total: int) -> ImageProgress:
-        """Let the meter verify; it says "temporary failure" until it knows."""
+        """Let the meter verify; it says "temporary failure" where it does not know at once."""
         try:
             await talk.invoke(thing.image_verify, 0)
         except ActionRefusedError as refusal:

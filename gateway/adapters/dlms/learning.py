@@ -84,7 +84,7 @@ class Learning:
         return self._learned[meter.id]
 
     async def identify(self, meter: DlmsMeter, serial: str, firmware: str) -> bool:
-        """Take what a meter says it is (empty: nothing); False if all is as it was, else what was learned is forgotten."""
+        """Take what a meter says it is, empty for nothing said; False if it is the same, else the rest is forgotten."""
         learned = await self.of(meter)
         serial, firmware = serial or learned.serial, firmware or learned.firmware
         if (learned.serial, learned.firmware) == (serial, firmware):

@@ -152,7 +152,7 @@ class DlmsLine:
     async def _let_settle(self) -> None:
         """Throw away what came for nobody, and after a break wait until nothing can come any more."""
         while True:
-            until_ms = self._settled_at_ms if self._settled_at_ms > self._loop_ms() else None
+            until_ms = self._settled_at_ms if self._settled_at_ms >= self._loop_ms() + 1 else None
             data = await self._read(until_ms if until_ms is not None else 0.0)
             if data is None and until_ms is None:
                 return
@@ -219,7 +219,8 @@ class DlmsLine:
             self.usage.received_bytes += len(data)
             events = link.receive(data, now_ms=self._now_ms())
         due_ms = link.next_deadline_ms()
-        if not events and due_ms is not None and self._loop_ms() >= due_ms + late_ms:
+        # Rounded, as links are told the time: a hair before the deadline it is due already.
+        if not events and due_ms is not None and round(self._loop_ms() - late_ms) >= due_ms:
             events = link.on_timer(now_ms=self._now_ms())
         return events
 

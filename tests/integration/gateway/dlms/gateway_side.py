@@ -133,9 +133,10 @@ async def joined(
     entry: dict[str, Any] | None = None,
     days: float = 2,
     limits: LinkParameters = UTMOST,
+    ours: dict[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Joined]:
-    """Serve a simulated meter over a carrier; `settings` are the meter's."""
+    """Serve a simulated meter over a carrier; `settings` are the meter's, `ours` the line's."""
     clock = SiteClock()
     sim = make_sim_meter(clock, days=days, **settings)
     files = write_secrets(folder, sim.settings.secrets)
@@ -159,7 +160,9 @@ async def joined(
             case _:
                 listening = await stack.enter_async_context(over_tcp(line))
                 carrier = TcpCarrier(TcpLine(host="127.0.0.1", port=listening.port))
-        driver = our_driver(carrier, clock, shelf, meter, is_hdlc=kind.startswith("hdlc"), is_datagrams=is_datagrams)
+        driver = our_driver(
+            carrier, clock, shelf, meter, is_hdlc=kind.startswith("hdlc"), is_datagrams=is_datagrams, **(ours or {})
+        )
         side = Joined(clock, sim, line, driver, shelf, meter, carrier)
         try:
             yield side

@@ -1,5 +1,6 @@
 """What a meter is told counts only once the meter shows it."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -29,42 +30,22 @@ async def test_a_relay_that_is_as_it_should_be_is_left_alone(tmp_path: Path) -> 
         assert side.sim.events.sequences == before
 
 
-async def test_a_welded_relay_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.adapters.dlms.controls.SETTLE_S", 0.0)
-    async with joined(tmp_path) as side:
+async def test_a_welded_relay_is_no_success(tmp_path: Path) -> None:
+    async with joined(tmp_path, ours={"relay_settle_ms": 0}) as side:
         side.sim.weld_relay(is_welded=True, now_ms=side.clock.wall_ms())
         with pytest.raises(DisagreedError, match="contacts are closed"):
             await side.driver.switch("m1", closed=False)
 
 
-async def test_a_relay_that_moves_late_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.adapters.dlms.controls.LOOK_AGAIN_S", 0.01)
+async def test_a_relay_that_moves_late_is_waited_for(tmp_path: Path) -> None:
     async with joined(tmp_path) as side:
-        looks = 0
-        relay = side.sim.relay
-
-        class Slow(type(relay)):  # type: ignore[misc]
-            @property
-            def is_closed(self) -> bool:
-                nonlocal looks
-                looks += 1
-                return bool(relay.is_closed) or looks < 6
-
-        side.sim.relay.__class__ = Slow
-        relay = _Twin(side.sim.relay)
-        assert await side.driver.switch("m1", closed=False) is False
-        assert looks >= 6
-
-
-class _Twin:
-    """The relay without its lateness."""
-
-    def __init__(self, slow: object) -> None:
-        self._slow = slow
-
-    @property
-    def is_closed(self) -> bool:
-        return bool(self._slow._is_closed or self._slow.is_welded)  # type: ignore[attr-defined]
+        side.sim.weld_relay(is_welded=True, now_ms=side.clock.wall_ms())
+        switching = asyncio.create_task(side.driver.switch("m1", closed=False))
+        while side.sim.relay.state is not ControlState.DISCONNECTED:  # noqa: ASYNC110 - a meter tells nobody
+            await asyncio.sleep(0.01)
+        assert not switching.done()
+        side.sim.weld_relay(is_welded=False, now_ms=side.clock.wall_ms())
+        assert await switching is False
 
 
 async def test_a_relay_that_waits_for_its_button_is_told_to_be_open(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from device_sim.core.is15959.firmware import make_image
 from dlms.cosem.image_transfer import ImageInitiation, ImageToActivate
 from gateway.adapters.dlms.images import Image, ImageProgress, Stage
-from gateway.meter_tool import push_whole
+from gateway.meter_commands import push_whole
 from gateway.ports import DisagreedError, MeterRefusedError, MeterUnavailableError
 from tests.integration.gateway.dlms.gateway_side import KINDS, Joined, joined
 
@@ -103,13 +103,12 @@ async def test_a_meter_that_takes_no_images_refuses(tmp_path: Path) -> None:
             await side.driver.push_image("m1", an_image(), activates=True)
 
 
-async def test_a_whole_transfer_bears_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.meter_tool.VERIFY_PAUSE_S", 0.01)
+async def test_a_whole_transfer_bears_losses(tmp_path: Path) -> None:
     async with joined(tmp_path, verify_ms=10, activate_ms=10) as side:
         rng = Random(3)
         side.line.faults = [(lambda _: []) if rng.random() < 0.05 else None for _ in range(400)]
         told: list[ImageProgress] = []
-        done = await push_whole(side.driver, "m1", an_image(), activates=True, tell=told.append)
+        done = await push_whole(side.driver, "m1", an_image(), activates=True, tell=told.append, pause_s=0.01)
         assert done.stage is Stage.ACTIVE
         assert side.sim.firmware.version == "2.0.0"
         assert told[-1] == done
