@@ -25,8 +25,6 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from device_sim.village.rows import RowAccount
-
 
 class Sent(msgspec.Struct, frozen=True):
     """An energy that a meter answered; a line of the truth log."""
@@ -53,6 +51,18 @@ class HeldOfMeter(msgspec.Struct, frozen=True):
     values: Annotated[int, msgspec.Meta(ge=0)]
     """Values of all channels."""
     readings: list[Held]
+
+
+@dataclass(slots=True)
+class RowAccount:
+    """How rows that meters captured compare at the two ends."""
+
+    captured: int = 0
+    """Owed, and beyond that what is there already."""
+    held: int = 0
+    lost: int = 0
+    doubled: int = 0
+    lost_of: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ lost; one that is there too often, was never captured, or has another value, is 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from device_sim.village.accounting import RowAccount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,18 +49,6 @@ class Captured(msgspec.Struct, frozen=True):
     @property
     def value(self) -> int:
         return self.values[self.channel][0]
-
-
-@dataclass(slots=True)
-class RowAccount:
-    """How the two ends compare."""
-
-    captured: int = 0
-    """Owed, and beyond that what is there already."""
-    held: int = 0
-    lost: int = 0
-    doubled: int = 0
-    lost_of: Counter[str] = field(default_factory=Counter)
 
 
 def owed_until(sent: Iterable[Sent]) -> dict[str, int]:

@@ -1,7 +1,16 @@
 import pytest
 
-from device_sim.village.accounting import Account, Excuse, Held, HeldOfMeter, Sent, compare, given_up, percentile
-from device_sim.village.rows import RowAccount
+from device_sim.village.accounting import (
+    Account,
+    Excuse,
+    Held,
+    HeldOfMeter,
+    RowAccount,
+    Sent,
+    compare,
+    given_up,
+    percentile,
+)
 
 QUARTER_MS = 900_000
 

@@ -1,5 +1,5 @@
-from device_sim.village.accounting import Held, HeldOfMeter, Sent
-from device_sim.village.rows import BLOCK, BLOCK_ENERGY, ENERGY, Captured, RowAccount, compare_rows, owed_until
+from device_sim.village.accounting import Held, HeldOfMeter, RowAccount, Sent
+from device_sim.village.rows import BLOCK, BLOCK_ENERGY, ENERGY, Captured, compare_rows, owed_until
 
 QUARTER_S = 900
 HOUR_S = 3_600
