@@ -37,8 +37,8 @@ test: $(INSTALLED) ## Run everything: check, then real servers, whole systems, a
 	$(PYTEST) --timeout=600 tests/e2e
 	SIM_SECONDS=$(SIM_SECONDS_TEST) $(PYTEST) --timeout=900 tests/simulation
 
-check: lint ## Run the quick part, within two minutes: format, lint, types, unit, contract, short simulation
-	FUZZ_SECONDS=1 $(PYTEST) tests/unit tests/contract
+check: lint ## Run the quick part, about two minutes: format, lint, types, unit, contract, short simulation
+	FUZZ_SECONDS=1 $(PYTEST) --numprocesses logical tests/unit tests/contract
 	SIM_SECONDS=$(SIM_SECONDS_CHECK) $(PYTEST) tests/simulation
 
 lint: $(INSTALLED) ## Check format, style, import rules and types
