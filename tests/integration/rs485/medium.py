@@ -63,8 +63,6 @@ class Rs485Line:
         self._wall_ms = wall_ms
         self._heard: asyncio.Queue[bytes] = asyncio.Queue()
         self._free_at_s = 0.0
-        self.busy_s = 0.0
-        """How long bytes were on the line."""
 
     def habit(self, address: int) -> Habit:
         """Return how a meter takes its turn, to be changed."""
@@ -90,9 +88,7 @@ class Rs485Line:
     def _occupy(self, byte_count: int, *, after_s: float = 0.0) -> float:
         """Put bytes on the line as soon as it is free, and return when the last is over."""
         begin_s = max(asyncio.get_running_loop().time() + after_s, self._free_at_s)
-        took_s = byte_count * self._seconds_per_byte
-        self.busy_s += took_s
-        self._free_at_s = begin_s + took_s
+        self._free_at_s = begin_s + byte_count * self._seconds_per_byte
         return self._free_at_s
 
     def _serve(self, data: bytes) -> None:

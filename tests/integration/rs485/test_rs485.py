@@ -32,10 +32,11 @@ def address_of(name: str) -> int:
 
 
 def line_of(meters: Mapping[str, Is15959Meter], clock: LoopClock) -> Rs485Line:
+    rng = Random(2)
     line = Rs485Line(
         {address_of(name): meter for name, meter in meters.items()},
         baud=BAUD,
-        challenge=lambda: Random(2).randbytes(16),
+        challenge=lambda: rng.randbytes(16),
         wall_ms=clock.wall_ms,
     )
     line.habit(address_of(DEAD)).is_dead = True
