@@ -6,7 +6,7 @@ unforeseen error ends the process; the supervisor starts it again and the disk k
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ import structlog
 from gateway.adapters.dlms.push import PushReader
 from gateway.adapters.dlms.push_door import DoorSettings, PushDoor
 from gateway.adapters.dlms.push_senders import PushSenders
+from gateway.adapters.machine import machine_numbers
 from gateway.adapters.meters import Meters, row_of
 from gateway.adapters.sqlite_store import SqliteStore
 from gateway.adapters.store_thread import Handling, StoreShelf, StoreThread
@@ -55,6 +56,7 @@ from gateway.core.effects import (
     SendHello,
 )
 from gateway.core.moment import Moment
+from gateway.core.numbers import LineNumbers, PushNumbers
 from gateway.core.pushes import Sender
 from gateway.core.schedule import BusBusyError
 from gateway.core.station import Identity, Station, StationSettings
@@ -324,20 +326,21 @@ class Gateway:
         await self._mind.submit(lambda station, now: station.on_pushed(event, now))
 
     async def _report_health(self) -> None:
+        folder = Path(self._config.store.path).parent
         while True:
             await asyncio.sleep(self._config.health_s)
-            counts = self._mind.station.counts
-            metrics = [("rows_count", counts.rows), ("refused_count", sum(counts.refused.values()))]
-            for name, worker in self._meters.workers.items():
-                prefix = name.lower().replace("-", "_")[:20]
-                metrics.append((f"{prefix}_transactions", worker.usage.transactions))
-                metrics.append((f"{prefix}_bytes", worker.usage.sent_bytes + worker.usage.received_bytes))
-            if self._door is not None:
-                turned_away = sum(self._door.turned_away.values())
-                refused = sum(self._pushes.refused.values())
-                metrics += [("pushes_taken", self._pushes.taken), ("pushes_refused", refused)]
-                metrics.append(("pushes_turned_away", turned_away))
-            await self._mind.submit(_health(metrics))
+            lines = {name: worker.numbers() for name, worker in self._meters.workers.items()}
+            await self._mind.submit(_health(folder, self._push_numbers(), lines))
+
+    def _push_numbers(self) -> tuple[PushNumbers, ...]:
+        if self._door is None:
+            return ()
+        numbers = PushNumbers(
+            pushes_taken=self._pushes.taken,
+            pushes_refused=sum(self._pushes.refused.values()),
+            pushes_turned_away=sum(self._door.turned_away.values()),
+        )
+        return (numbers,)
 
 
 def _on_opened(station: Station, now: Moment, *, address: Address, message: Opened) -> Effects:
@@ -356,5 +359,6 @@ def _event(meter: str, code: str, detail: str) -> Handling:
     return lambda station, now: station.on_meter_event(meter, code, detail, now)
 
 
-def _health(metrics: Sequence[tuple[str, int]]) -> Handling:
-    return lambda station, now: station.on_health("", metrics, now)
+def _health(folder: Path, pushes: tuple[PushNumbers, ...], lines: Mapping[str, LineNumbers]) -> Handling:
+    # Disk and process are looked at in the store's thread, where that may take its time.
+    return lambda station, now: station.on_health((machine_numbers(folder), *pushes), lines, now)

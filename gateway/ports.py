@@ -70,6 +70,8 @@ class LineUsage:
     """What a line has carried since its driver was made."""
 
     transactions: int = 0
+    failures: int = 0
+    """Transactions that nothing or nothing intelligible answered; a device that refuses has answered."""
     sent_bytes: int = 0
     received_bytes: int = 0
 

@@ -149,7 +149,17 @@ class Health(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     metrics: Annotated[list[Metric], Meta(min_length=1, max_length=limits.METRICS_PER_HEALTH_MAX)]
 
 
-UpFact = Readings | Profile | ClockFact | Event | MeterEvent | Receipt | FactsHeld | EntryFact | Health
+class LineHealth(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="line", kw_only=True):
+    """How one of the gateway's lines to meters is doing."""
+
+    boot: BootId
+    tick_ms: TickMs
+    line: MeterId
+    """The line's name; names of meters and of lines have one form."""
+    metrics: Annotated[list[Metric], Meta(min_length=1, max_length=limits.METRICS_PER_HEALTH_MAX)]
+
+
+UpFact = Readings | Profile | ClockFact | Event | MeterEvent | Receipt | FactsHeld | EntryFact | Health | LineHealth
 
 
 class PrepaidPolicy(
@@ -192,7 +202,7 @@ def decode_down_fact(encoded: bytes) -> DownFact:
 
 
 __all__ = [
-    "Channel", "ClockFact", "Digest", "DownFact", "EntryFact", "Event", "FactsHeld", "Health", "Id16", "MeterEvent",
-    "Metric", "PrepaidPolicy", "Profile", "ReadValue", "Readings", "Receipt", "Stage", "TimeMs", "TimeSource", "UpFact",
-    "decode_down_fact", "encode_down_fact", "fact_id",
+    "Channel", "ClockFact", "Digest", "DownFact", "EntryFact", "Event", "FactsHeld", "Health", "Id16", "LineHealth",
+    "MeterEvent", "Metric", "PrepaidPolicy", "Profile", "ReadValue", "Readings", "Receipt", "Stage", "TimeMs",
+    "TimeSource", "UpFact", "decode_down_fact", "encode_down_fact", "fact_id",
 ]  # fmt: skip

@@ -149,6 +149,13 @@ def effect_group(effect: Effect) -> str:
             return "ping"
 
 
+def effect_name(effect: Effect) -> str:
+    """Return what an effect is called, as it stands in a message."""
+    name = type(effect).__struct_config__.tag
+    assert isinstance(name, str), "every effect has a tag of its own"
+    return name
+
+
 class Command(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="command", kw_only=True):
     """A letter with one life."""
 

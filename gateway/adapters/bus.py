@@ -37,12 +37,12 @@ from gateway.core.acquisition import (
     Task,
     VisitMeter,
 )
+from gateway.core.numbers import LineNumbers
 from gateway.core.schedule import BusSchedule, Change, Counts, Poll, Priority, Step
 from gateway.ports import (
     BusDriver,
     BusError,
     LineDownError,
-    LineUsage,
     MeterRefusedError,
     MeterUnavailableError,
     VisitDriver,
@@ -131,7 +131,9 @@ class BusWorker:
             Poll(operation=operation, parts=self._parts(operation), period_ms=period_ms)
             for operation, period_ms in reads
         ]
-        self._schedule = BusSchedule(polls, rate=self._rate, now_ms=clock.tick_ms())
+        self._told = (clock.tick_ms(), 0)
+        """When numbers were told last, and for how long the line had been in use by then."""
+        self._schedule = BusSchedule(polls, rate=self._rate, now_ms=self._told[0])
         self._asked: dict[int, _Asked] = {}
         self._partial: dict[int, _Partial] = {}
         self._wake = asyncio.Event()
@@ -145,10 +147,21 @@ class BusWorker:
         """What the schedule has counted."""
         return self._schedule.counts
 
-    @property
-    def usage(self) -> LineUsage:
-        """What the line has carried."""
-        return self._driver.usage
+    def numbers(self) -> LineNumbers:
+        """Return how the line is doing; the share of time begins anew with it."""
+        usage, now_ms = self._driver.usage, self._clock.tick_ms()
+        told_ms, told_busy_ms = self._told
+        # A transaction that finds the line down is no use of it after all.
+        busy_ms = max(self._schedule.busy_ms(now_ms), told_busy_ms)
+        self._told = (now_ms, busy_ms)
+        return LineNumbers(
+            transactions_count=usage.transactions,
+            failures_count=usage.failures,
+            bytes_count=usage.sent_bytes + usage.received_bytes,
+            busy_percent=min(100 * (busy_ms - told_busy_ms) // max(now_ms - told_ms, 1), 100),
+            meters_count=self._schedule.meters_count,
+            meters_lost_count=self._schedule.meters_lost_count,
+        )
 
     def submit(
         self, operation: Operation, *, priority: Priority | None = None, not_after_ms: int | None = None

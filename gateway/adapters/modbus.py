@@ -120,13 +120,14 @@ class ModbusDriver:
         self._asking = False
         self._late_until_ms: dict[int, int] = {}
         self._transactions = 0
+        self._failures = 0
         self._silent = 0
         self._connect_from_ms = 0
         self._line_failures = 0
 
     @property
     def usage(self) -> LineUsage:
-        return LineUsage(self._transactions, self._answers.sent_bytes, self._answers.received_bytes)
+        return LineUsage(self._transactions, self._failures, self._answers.sent_bytes, self._answers.received_bytes)
 
     def parts(self, read: ReadMeter) -> tuple[tuple[int, ...], ...]:
         return tuple(
@@ -189,8 +190,10 @@ class ModbusDriver:
         try:
             answer = await ask(client)
         except (ModbusException, OSError) as exc:
+            self._failures += 1
             raise self._failure(client, unit, exc) from exc
         except asyncio.CancelledError:
+            self._failures += 1
             self._late_until_ms[unit] = self._clock.monotonic_ms() + self._late_ms
             raise
         finally:
@@ -201,6 +204,7 @@ class ModbusDriver:
             code = answer.exception_code
             # A TCP gateway that cannot reach the device behind it speaks with the device's unit id.
             if code in _PATH_CODES:
+                self._failures += 1
                 raise MeterUnavailableError(f"the gateway before unit {unit} cannot reach it (code {code})")
             raise MeterRefusedError(f"unit {unit} refused with Modbus exception {code}", code=code)
         return answer

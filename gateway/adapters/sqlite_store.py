@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.core.store import Priority, StoredBatch, StoredCommand
+from gateway.core.store import Backlog, Priority, StoredBatch, StoredCommand
 from wire.runtime.errors import ConfigError
 from wire.runtime.sqlite import lengthen_log, make_durable
 
@@ -30,6 +30,7 @@ CREATE TABLE batch (
     position INTEGER NOT NULL DEFAULT 0,
     reason TEXT NOT NULL DEFAULT '',
     size INTEGER NOT NULL,
+    sealed_at_ms INTEGER NOT NULL,
     sealed BLOB NOT NULL
 );
 CREATE INDEX batch_pending ON batch (priority, serial) WHERE state = 'pending';
@@ -85,7 +86,7 @@ class SqliteStore:
             self._migrate(path)
             if full_sync:
                 lengthen_log(self._db)
-            (self._used_bytes,) = self._db.execute("SELECT coalesce(sum(size), 0) FROM batch").fetchone()
+            self._count_batches()
         except sqlite3.OperationalError as error:
             raise ConfigError(
                 str(path), f"the store cannot be opened: {error}", "see that it is a store this program may write to"
@@ -93,6 +94,13 @@ class SqliteStore:
         except sqlite3.DatabaseError as error:
             remedy = "if it is a store, set it aside and start with an empty one; else name another file"
             raise ConfigError(str(path), f"the store cannot be read: {error}", remedy) from error
+
+    def _count_batches(self) -> None:
+        """Count anew what is otherwise kept up by each change."""
+        self._used_bytes, self._pending_bytes, self._pending_count = self._db.execute(
+            "SELECT coalesce(sum(size), 0), coalesce(sum(size) FILTER (WHERE state = 'pending'), 0),"
+            " count(*) FILTER (WHERE state = 'pending') FROM batch"
+        ).fetchone()
 
     def _migrate(self, path: Path) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -161,11 +169,13 @@ class SqliteStore:
         (count,) = self._db.execute("SELECT count(*) FROM reading").fetchone()
         return int(count)
 
-    def add_batch(self, *, digest: bytes, priority: Priority, sealed: bytes) -> int:
+    def add_batch(self, *, digest: bytes, priority: Priority, sealed: bytes, sealed_at_ms: int) -> int:
         self._used_bytes += len(sealed)
+        self._pending_bytes += len(sealed)
+        self._pending_count += 1
         cursor = self._db.execute(
-            "INSERT INTO batch (digest, priority, state, size, sealed) VALUES (?, ?, 'pending', ?, ?)",
-            (digest, int(priority), len(sealed), sealed),
+            "INSERT INTO batch (digest, priority, state, size, sealed_at_ms, sealed) VALUES (?, ?, 'pending', ?, ?, ?)",
+            (digest, int(priority), len(sealed), sealed_at_ms, sealed),
         )
         return int(cursor.lastrowid or 0)
 
@@ -175,42 +185,50 @@ class SqliteStore:
 
     def next_batches(self, *, live_from: int, count_max: int) -> list[StoredBatch]:
         rows = self._db.execute(
-            "SELECT serial, digest, priority FROM ("
-            " SELECT * FROM (SELECT serial, digest, priority, 0 AS late FROM batch"
+            "SELECT serial, digest, priority, sealed_at_ms FROM ("
+            " SELECT * FROM (SELECT serial, digest, priority, sealed_at_ms, 0 AS late FROM batch"
             "  WHERE state = 'pending' AND priority < 2 ORDER BY priority, serial LIMIT :n)"
-            " UNION ALL SELECT * FROM (SELECT serial, digest, priority, 0 FROM batch"
+            " UNION ALL SELECT * FROM (SELECT serial, digest, priority, sealed_at_ms, 0 FROM batch"
             "  WHERE state = 'pending' AND priority = 2 AND serial >= :live ORDER BY serial LIMIT :n)"
-            " UNION ALL SELECT * FROM (SELECT serial, digest, priority, 1 FROM batch"
+            " UNION ALL SELECT * FROM (SELECT serial, digest, priority, sealed_at_ms, 1 FROM batch"
             "  WHERE state = 'pending' AND priority = 2 AND serial < :live ORDER BY serial LIMIT :n)"
             ") ORDER BY priority, late, serial LIMIT :n",
             {"live": live_from, "n": count_max},
         ).fetchall()
-        return [StoredBatch(serial, digest, Priority(priority)) for serial, digest, priority in rows]
+        return [_stored_batch(row) for row in rows]
 
     def sealed(self, digest: bytes) -> bytes:
         row = self._db.execute("SELECT sealed FROM batch WHERE digest = ?", (digest,)).fetchone()
         return bytes(row[0])
 
     def mark_committed(self, digest: bytes, *, epoch: int, position: int) -> bool:
+        if self._settle(digest, "committed", "", epoch, position):
+            return True
         cursor = self._db.execute(
-            "UPDATE batch SET state = 'committed', epoch = ?, position = ? WHERE digest = ? AND state <> 'committed'",
+            "UPDATE batch SET state = 'committed', epoch = ?, position = ? WHERE digest = ? AND state = 'quarantined'",
             (epoch, position, digest),
         )
         return cursor.rowcount > 0
 
     def mark_quarantined(self, digest: bytes, *, reason: str, epoch: int, position: int) -> bool:
-        cursor = self._db.execute(
-            "UPDATE batch SET state = 'quarantined', reason = ?, epoch = ?, position = ?"
-            " WHERE digest = ? AND state = 'pending'",
-            (reason, epoch, position, digest),
-        )
-        return cursor.rowcount > 0
+        return self._settle(digest, "quarantined", reason, epoch, position)
+
+    def _settle(self, digest: bytes, state: str, reason: str, epoch: int, position: int) -> bool:
+        sizes = self._db.execute(
+            "UPDATE batch SET state = ?, reason = ?, epoch = ?, position = ? WHERE digest = ? AND state = 'pending'"
+            " RETURNING size",
+            (state, reason, epoch, position, digest),
+        ).fetchall()
+        self._pending_count -= len(sizes)
+        self._pending_bytes -= sum(size for (size,) in sizes)
+        return bool(sizes)
 
     def unmark_other_epochs(self, epochs: Sequence[int]) -> int:
         known = ", ".join(str(int(epoch)) for epoch in epochs)
         cursor = self._db.execute(
             f"UPDATE batch SET state = 'pending' WHERE state <> 'pending' AND epoch NOT IN ({known})"  # noqa: S608
         )
+        self._count_batches()
         return cursor.rowcount
 
     def unmark_after_restore(self, *, epoch: int, position: int) -> int:
@@ -218,18 +236,34 @@ class SqliteStore:
             "UPDATE batch SET state = 'pending' WHERE state <> 'pending' AND epoch < ? AND position > ?",
             (epoch, position),
         )
+        self._count_batches()
         return int(cursor.rowcount)
 
     def used_bytes(self) -> int:
         return int(self._used_bytes)
 
+    def backlog(self) -> Backlog:
+        # By priority, as the index has them.
+        query = (
+            "SELECT serial, digest, priority, sealed_at_ms FROM batch WHERE state = 'pending' AND priority = ?"
+            " ORDER BY serial LIMIT 1"
+        )
+        rows = [row for priority in Priority for row in self._db.execute(query, (int(priority),)).fetchall()]
+        oldest = _stored_batch(min(rows)) if rows else None
+        return Backlog(self._pending_count, self._pending_bytes, oldest)
+
     def drop_acknowledged(self, bytes_wanted: int) -> int:
-        return self._drop("state <> 'pending'", bytes_wanted)
+        dropped, _ = self._drop("state <> 'pending'", bytes_wanted)
+        return dropped
 
     def drop_telemetry(self, bytes_wanted: int) -> int:
-        return self._drop("state = 'pending' AND priority = 2", bytes_wanted)
+        dropped, count = self._drop("state = 'pending' AND priority = 2", bytes_wanted)
+        self._pending_count -= count
+        self._pending_bytes -= dropped
+        return dropped
 
-    def _drop(self, condition: str, bytes_wanted: int) -> int:
+    def _drop(self, condition: str, bytes_wanted: int) -> tuple[int, int]:
+        """Drop the oldest of a kind and return how many bytes and how many batches went."""
         dropped = 0
         serials = []
         # The conditions are the two literals above.
@@ -241,7 +275,7 @@ class SqliteStore:
             serials.append((serial,))
         self._db.executemany("DELETE FROM batch WHERE serial = ?", serials)
         self._used_bytes -= dropped
-        return dropped
+        return dropped, len(serials)
 
     # ---- journal -----------------------------------------------------------------------------------------------------
 
@@ -350,6 +384,11 @@ def _lock(path: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _stored_batch(row: tuple[int, bytes, int, int]) -> StoredBatch:
+    serial, digest, priority, sealed_at_ms = row
+    return StoredBatch(serial, digest, Priority(priority), sealed_at_ms)
 
 
 def _stored_command(row: tuple[bytes, str, bytes, bytes, int | None]) -> StoredCommand:

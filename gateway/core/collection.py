@@ -14,10 +14,11 @@ from typing import TypeVar
 from gateway.core.effects import Effects, Note
 from gateway.core.moment import Moment
 from gateway.core.store import BatchStore, Priority
+from gateway.core.timekeeping import Timekeeper
 from wire import codec, limits
 from wire.address import Address, Direction, Kind
 from wire.errors import LimitExceededError
-from wire.facts import Event, Health, Receipt, UpFact
+from wire.facts import Event, Health, LineHealth, Receipt, UpFact
 from wire.keys import SigningKey
 from wire.messages import make_batch_of, seal_message
 from wire.readings import Channel, Row, to_block
@@ -54,9 +55,17 @@ class Collector:
     """Takes rows and facts in, seals batches."""
 
     def __init__(
-        self, store: BatchStore, *, settings: CollectionSettings, key: SigningKey, utility: str, boot: bytes
+        self,
+        store: BatchStore,
+        time: Timekeeper,
+        settings: CollectionSettings,
+        *,
+        key: SigningKey,
+        utility: str,
+        boot: bytes,
     ) -> None:
         self._store = store
+        self._time = time
         self._settings = settings
         self._key = key
         self._address = Address(utility, Direction.UP, Kind.BATCH, key.public.party)
@@ -74,9 +83,16 @@ class Collector:
         """Receipts that commands were taken, among the urgent facts that wait."""
         self._accepted_until_ms: int | None = None
         self._full = False
+        self.dropped_bytes = 0
+        """Of readings given up since the start."""
         self._dropped_bytes = 0
-        """Not reported yet."""
+        """Not reported by an event yet."""
         self._report_due_ms = 0
+
+    @property
+    def store_bytes_max(self) -> int:
+        """What the store may keep."""
+        return self._settings.store_bytes_max
 
     @property
     def has_room(self) -> bool:
@@ -120,8 +136,8 @@ class Collector:
             if self._accepted_until_ms is None:
                 self._accepted_until_ms = now.mono_ms + self._settings.accepted_after_ms
 
-    def add_health(self, health: Health) -> None:
-        """Report how gateway or meter is doing, unless the disk is full."""
+    def add_health(self, health: Health | LineHealth) -> None:
+        """Report how gateway, line or meter is doing, unless the disk is full."""
         if not self._full:
             self.add_fact(health, Priority.TELEMETRY)
 
@@ -146,15 +162,15 @@ class Collector:
         sealed = 0
         if everything or self._is_urgent(now):
             while self._facts[Priority.URGENT]:
-                sealed += self._seal_facts(Priority.URGENT)
+                sealed += self._seal_facts(Priority.URGENT, now)
             self._accepted_count, self._accepted_until_ms = 0, None
         due = everything or self._is_due(now)
         ledger_due = everything or self._is_gathered(now) or (due and self._hasty)
         for priority, is_due in ((Priority.LEDGER, ledger_due), (Priority.TELEMETRY, due)):
             while self._facts[priority] >= (1 if is_due else settings.facts_per_batch_max):
-                sealed += self._seal_facts(priority)
+                sealed += self._seal_facts(priority, now)
         while self._rows >= (1 if due else settings.rows_per_batch_max):
-            sealed += self._seal_rows()
+            sealed += self._seal_rows(now)
         if not self._facts[Priority.LEDGER]:
             self._hasty, self._gathering_since_ms = False, None
         if due or not self._waits():
@@ -182,23 +198,25 @@ class Collector:
             return True
         return self._facts[Priority.URGENT] > self._accepted_count
 
-    def _seal_facts(self, priority: Priority) -> int:
+    def _seal_facts(self, priority: Priority, now: Moment) -> int:
         encoded = self._store.take_facts(priority, count_max=self._settings.facts_per_batch_max)
         assert encoded, "counted facts are on the disk"
         self._facts[priority] -= len(encoded)
-        return self._seal(encoded, list, priority)
+        return self._seal(encoded, list, priority, now)
 
-    def _seal_rows(self) -> int:
+    def _seal_rows(self, now: Moment) -> int:
         channels, rows = self._store.take_rows(rows_max=self._settings.rows_per_batch_max)
         assert rows, "counted rows are on the disk"
         self._rows -= len(rows)
         columns: list[Channel] = codec.decode_as(channels, list[Channel])
         stamped = [codec.decode_as(item, tuple[bytes, Row]) for item in rows]
         return self._seal(
-            stamped, lambda part: [codec.encode(fact) for fact in _blocks(columns, part)], Priority.TELEMETRY
+            stamped, lambda part: [codec.encode(fact) for fact in _blocks(columns, part)], Priority.TELEMETRY, now
         )
 
-    def _seal(self, items: Sequence[T], to_facts: Callable[[Sequence[T]], list[bytes]], priority: Priority) -> int:
+    def _seal(
+        self, items: Sequence[T], to_facts: Callable[[Sequence[T]], list[bytes]], priority: Priority, now: Moment
+    ) -> int:
         """Seal items as one batch, or as several where one cannot hold them; return how many."""
         stored_index = self._store.value(_BATCH_INDEX)
         index = int(stored_index) + 1 if stored_index else 1
@@ -210,9 +228,12 @@ class Collector:
         except LimitExceededError:
             assert len(items) > 1, "one fact or row fits a batch"
             middle = len(items) // 2
-            return self._seal(items[:middle], to_facts, priority) + self._seal(items[middle:], to_facts, priority)
+            halves = items[:middle], items[middle:]
+            return sum(self._seal(half, to_facts, priority, now) for half in halves)
         self._store.set_value(_BATCH_INDEX, str(index).encode())
-        self._store.add_batch(digest=digest_of(sealed), priority=priority, sealed=sealed)
+        self._store.add_batch(
+            digest=digest_of(sealed), priority=priority, sealed=sealed, sealed_at_ms=self._time.stamp_ms(now)
+        )
         return 1
 
     def _keep_within_bounds(self, now: Moment) -> Effects:
@@ -235,6 +256,7 @@ class Collector:
         excess -= self._store.drop_acknowledged(excess + margin)
         if excess > 0:
             dropped = self._store.drop_telemetry(excess + margin)
+            self.dropped_bytes += dropped
             self._dropped_bytes += dropped
             excess -= dropped
         return excess

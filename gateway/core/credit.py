@@ -8,7 +8,7 @@ makes the same statement of its own points first and reports a difference; what 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from gateway.core.acquisition import Mirror
@@ -95,6 +95,8 @@ class CreditControl:
         self._relays = relays
         self._boot = boot
         self._tables = _Tables()
+        self._waiting: dict[str, int] | None = None
+        """Meters to be decided about once all entries that came together are in, and as of when; None otherwise."""
         for account, encoded in store.entries():
             entry: Entry = codec.decode_as(encoded, Entry)
             self._account(account).add(entry)
@@ -130,6 +132,18 @@ class CreditControl:
             recharge_at_s=last.issued_at_ms // 1_000 if last is not None else 0,
             total_minor=balance.credited_minor,
         )
+
+    @contextmanager
+    def together(self, now: Moment) -> Iterator[None]:
+        """Decide once about what came in one message: an account's policy may stand in it before its first credit."""
+        waiting: dict[str, int] = {}
+        self._waiting = waiting
+        try:
+            yield
+        finally:
+            self._waiting = None
+        for meter, at_ms in waiting.items():
+            self._decide(meter, at_ms=at_ms, now=now)
 
     def on_entry(self, account: str, entry: Entry, *, at_ms: int, now: Moment) -> None:
         """Take an entry that the cloud signed.
@@ -267,6 +281,9 @@ class CreditControl:
         self._collector.add_fact(EntryFact(account=supply.account.name, entry=encoded), Priority.LEDGER)
 
     def _decide(self, meter: str, *, at_ms: int, now: Moment) -> None:
+        if self._waiting is not None:
+            self._waiting[meter] = at_ms
+            return
         supply = self._current(meter)
         if supply is None or supply.policy is None or not self._relays.has_relay(meter):
             return

@@ -183,6 +183,20 @@ class BusSchedule:
         period_ms = state.poll.period_ms
         return (now_ms - state.phase_ms + self._align_ms) // period_ms * period_ms - self._align_ms
 
+    @property
+    def meters_count(self) -> int:
+        """How many meters have polls."""
+        return len(self._health)
+
+    @property
+    def meters_lost_count(self) -> int:
+        """How many of them are lost now."""
+        return sum(health.failures >= LOST_AFTER_FAILURES for health in self._health.values())
+
+    def busy_ms(self, now_ms: int) -> int:
+        """Return for how long the line was in use, with the transaction under way."""
+        return self.counts.busy_ms + (now_ms - self._current[1] if self._current is not None else 0)
+
     def submit(self, operation: Operation, *, parts: int, priority: Priority) -> int:
         """Queue a job that is done once and return its id.
 

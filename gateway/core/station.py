@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 
 from gateway.core.acquisition import Pushed, RecordEvent, StatusSeen
 from gateway.core.agenda import Agenda, AgendaSettings
+from gateway.core.channels import column_of, quantity
 from gateway.core.collection import CollectionSettings, Collector, make_store_id
 from gateway.core.credit import CreditControl, signed_ms
+from gateway.core.deliveries import Deliveries
 from gateway.core.dlms_profiles import DlmsProfile
 from gateway.core.effects import AlignPolls, DriveRelay, Effect, Effects, Note
+from gateway.core.health import SelfReport
 from gateway.core.held import HeldFacts
 from gateway.core.journal import Journal
 from gateway.core.moment import Moment
+from gateway.core.numbers import IntakeNumbers, LineNumbers, Numbers
 from gateway.core.progress import Progress
 from gateway.core.pushes import Pushes
 from gateway.core.records import Records
@@ -26,10 +30,10 @@ from gateway.core.timekeeping import Timekeeper
 from gateway.core.uplink import DiskState, IdSource, Uplink, UplinkSettings
 from prepay.entries import Entry
 from prepay.holds import Hold
-from wire import codec, limits
+from wire import codec
 from wire.address import Address, Direction
 from wire.errors import MalformedError, Reason, UntrustedError, WireError
-from wire.facts import EntryFact, FactsHeld, Health, Metric, PrepaidPolicy, ReadValue, decode_down_fact, fact_id
+from wire.facts import EntryFact, FactsHeld, PrepaidPolicy, ReadValue, decode_down_fact, fact_id
 from wire.keys import KeyRegistry, SigningKey
 from wire.messages import Ack, Command, Facts, Message, Welcome, open_message
 from wire.readings import Channel, Row
@@ -109,10 +113,10 @@ class Station:
         self._identity = identity
         self.counts = Counts()
         store_id = make_store_id(store, fresh_bytes(8))
+        self.time = Timekeeper(store, identity.boot, now)
         self.collector = Collector(
-            store, settings=settings.collection, key=identity.key, utility=identity.utility, boot=identity.boot
+            store, self.time, settings.collection, key=identity.key, utility=identity.utility, boot=identity.boot
         )
-        self.time = Timekeeper(store, identity.boot)
         self.relays = Relays(store, relay_meters, settings.relays)
         self.journal = Journal(
             store,
@@ -125,8 +129,11 @@ class Station:
         )
         self._held = HeldFacts(store)
         self.credit = CreditControl(store, collector=self.collector, relays=self.relays, boot=identity.boot)
+        deliveries = Deliveries(store, self.time)
+        self._report = SelfReport(store, self.collector, deliveries, self.time, identity.boot)
         self.uplink = Uplink(
             store,
+            deliveries,
             settings=settings.uplink,
             key=identity.key,
             utility=identity.utility,
@@ -237,14 +244,15 @@ class Station:
     def _on_facts(self, message: Facts, now: Moment) -> Effects:
         held = []
         refused: list[Effect] = []
-        for encoded in message.facts:
-            try:
-                self._take_fact(encoded, now)
-            except MalformedError as error:
-                # Held all the same: repeating it would not mend it, and the event tells the cloud.
-                self.collector.add_event(EVENT_REFUSED, now=now, detail=f"fact refused: {error}")
-                refused.append(Note(event="fact.refused", facts=(("problem", str(error)),)))
-            held.append(fact_id(encoded))
+        with self.credit.together(now):
+            for encoded in message.facts:
+                try:
+                    self._take_fact(encoded, now)
+                except MalformedError as error:
+                    # Held all the same: repeating it would not mend it, and the event tells the cloud.
+                    self.collector.add_event(EVENT_REFUSED, now=now, detail=f"fact refused: {error}")
+                    refused.append(Note(event="fact.refused", facts=(("problem", str(error)),)))
+                held.append(fact_id(encoded))
         self.collector.add_fact(FactsHeld(facts=held, boot=self._identity.boot, tick_ms=now.tick_ms), Priority.URGENT)
         return tuple(refused)
 
@@ -268,15 +276,15 @@ class Station:
         notes: Effects = ()
         if not self.collector.add_rows(channels, rows):
             notes = (Note(event="rows.not_taken", facts=(("rows", len(rows)),)),)
-        energy = _column(channels, ENERGY_IMPORT, UNIT_WATT_HOUR)
-        power = _column(channels, POWER_IMPORT, UNIT_WATT)
+        energy = column_of(channels, ENERGY_IMPORT, UNIT_WATT_HOUR)
+        power = column_of(channels, POWER_IMPORT, UNIT_WATT)
         limits_w = self._store.power_limits()
         for row in rows:
-            energy_wh = _quantity(row, energy, channels)
+            energy_wh = quantity(row, energy, channels)
             if energy_wh is not None:
                 at_ms = self.time.best_ms(now) - max(now.tick_ms - row.tick_ms, 0)
                 self.credit.on_register(row.meter, energy_wh, tick_ms=row.tick_ms, at_ms=at_ms, now=now)
-            power_w = _quantity(row, power, channels)
+            power_w = quantity(row, power, channels)
             limit_w = limits_w.get(row.meter)
             if power_w is not None and limit_w is not None and power_w > limit_w:
                 self._cut_for_power(row.meter, limit_w, now)
@@ -325,12 +333,10 @@ class Station:
         self.journal.on_read(command, values, detail, now)
         return self._after(now, ())
 
-    def on_health(self, meter: str, metrics: Sequence[tuple[str, int]], now: Moment) -> Effects:
-        """Report how the gateway or a meter is doing."""
-        for first in range(0, len(metrics), limits.METRICS_PER_HEALTH_MAX):
-            part = metrics[first : first + limits.METRICS_PER_HEALTH_MAX]
-            named = [Metric(name, value) for name, value in part]
-            self.collector.add_health(Health(boot=self._identity.boot, tick_ms=now.tick_ms, meter=meter, metrics=named))
+    def on_health(self, parts: Sequence[Numbers], lines: Mapping[str, LineNumbers], now: Moment) -> Effects:
+        """Report how the gateway and its lines are doing; `parts` is what only the shell knows."""
+        intake = IntakeNumbers(rows_count=self.counts.rows, refused_count=sum(self.counts.refused.values()))
+        self._report.make((intake, *parts), lines, now)
         return self._after(now, ())
 
     # ---- time --------------------------------------------------------------------------------------------------------
@@ -380,21 +386,3 @@ class Station:
     def _refused(self, error: WireError, address: Address) -> Note:
         self.counts.refused[error.reason] = self.counts.refused.get(error.reason, 0) + 1
         return Note(event="message.refused", facts=(("reason", error.reason.value), ("kind", address.kind.value)))
-
-
-def _column(channels: Sequence[Channel], obis: bytes, unit: int) -> int | None:
-    for index, channel in enumerate(channels):
-        if channel.obis == obis and channel.unit == unit:
-            return index
-    return None
-
-
-def _quantity(row: Row, column: int | None, channels: Sequence[Channel]) -> int | None:
-    """Return a value in its unit, or None where there is none that may be relied on."""
-    if column is None or any(flagged == column for flagged, _ in row.qualities):
-        return None
-    value = row.values[column]
-    if value is None:
-        return None
-    scaler = channels[column].scaler
-    return value * int(10**scaler) if scaler >= 0 else value // int(10**-scaler)

@@ -14,6 +14,7 @@ Rules:
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.core.deliveries import Deliveries
 from gateway.core.effects import Effect, Effects, Note, SendBatch, SendHello
 from gateway.core.moment import Moment
 from gateway.core.store import BatchStore
@@ -75,6 +76,7 @@ class Uplink:
     def __init__(
         self,
         store: BatchStore,
+        deliveries: Deliveries,
         *,
         settings: UplinkSettings,
         key: SigningKey,
@@ -87,6 +89,7 @@ class Uplink:
         fresh_bytes: IdSource,
     ) -> None:
         self._store = store
+        self._deliveries = deliveries
         self._settings = settings
         self._key = key
         self._address = Address(utility, Direction.UP, Kind.HELLO, key.public.party)
@@ -115,6 +118,7 @@ class Uplink:
     def on_connected(self, *, disk: DiskState, now: Moment) -> Effects:
         """Open a session."""
         self.on_lost()
+        self._deliveries.on_connected()
         return self._say_hello(disk, now)
 
     def on_lost(self) -> None:
@@ -142,6 +146,7 @@ class Uplink:
         self._heard_at_ms = now.mono_ms
         self._window = min(welcome.window, self._settings.window_max)
         self._live_from = self._store.next_serial()
+        self._deliveries.on_welcome()
         self._pending_may_exist = True
         if welcome.epoch <= self._epoch:
             return ()
@@ -161,11 +166,16 @@ class Uplink:
             self._hello_due_ms = now.mono_ms
         for digest in ack.committed:
             self._in_flight.pop(digest, None)
-            self._store.mark_committed(digest, epoch=ack.epoch, position=ack.position)
+            is_news = self._store.mark_committed(digest, epoch=ack.epoch, position=ack.position)
+            self._deliveries.on_acknowledged(digest, now, is_news=is_news)
         notes: list[Effect] = []
         for item in ack.quarantined:
             self._in_flight.pop(item.digest, None)
-            if self._store.mark_quarantined(item.digest, reason=item.reason, epoch=ack.epoch, position=ack.position):
+            is_news = self._store.mark_quarantined(
+                item.digest, reason=item.reason, epoch=ack.epoch, position=ack.position
+            )
+            self._deliveries.on_acknowledged(item.digest, now, is_news=is_news)
+            if is_news:
                 facts = (("reason", item.reason), ("digest", item.digest.hex()))
                 notes.append(Note(event="batch.quarantined", facts=facts, is_warning=True))
         return tuple(notes)
@@ -222,6 +232,7 @@ class Uplink:
             else:
                 longer_ms = min(flight.wait_ms * 2, self._settings.resend_ms_max)
                 self._in_flight[batch.digest] = self._flight(longer_ms, now)
+            self._deliveries.on_sent(batch, now)
             effects.append(
                 SendBatch(lane=batch.priority.lane, digest=batch.digest, sealed=self._store.sealed(batch.digest))
             )

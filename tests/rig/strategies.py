@@ -135,8 +135,24 @@ health_facts = st.builds(
     meter=meters_or_gateway,
     metrics=st.lists(metrics, min_size=1, max_size=6),
 )
+line_health_facts = st.builds(
+    facts.LineHealth,
+    boot=id8,
+    tick_ms=ticks_ms,
+    line=names,
+    metrics=st.lists(metrics, min_size=1, max_size=6),
+)
 up_facts = st.one_of(
-    blocks(), profiles(), clock_facts, events, meter_events, receipts, facts_held, entry_facts, health_facts
+    blocks(),
+    profiles(),
+    clock_facts,
+    events,
+    meter_events,
+    receipts,
+    facts_held,
+    entry_facts,
+    health_facts,
+    line_health_facts,
 )
 
 prepaid_policies = st.builds(

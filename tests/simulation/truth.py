@@ -99,9 +99,9 @@ class RecordingStore(SqliteStore):
         self.told.append((channels, encoded))
         super().add_row(channels, encoded)
 
-    def add_batch(self, *, digest: bytes, priority: Priority, sealed: bytes) -> int:
+    def add_batch(self, *, digest: bytes, priority: Priority, sealed: bytes, sealed_at_ms: int) -> int:
         self._step()
-        return super().add_batch(digest=digest, priority=priority, sealed=sealed)
+        return super().add_batch(digest=digest, priority=priority, sealed=sealed, sealed_at_ms=sealed_at_ms)
 
     def mark_committed(self, digest: bytes, *, epoch: int, position: int) -> bool:
         self._step()

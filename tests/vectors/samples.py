@@ -14,6 +14,7 @@ from wire.facts import (
     Event,
     FactsHeld,
     Health,
+    LineHealth,
     MeterEvent,
     Metric,
     PrepaidPolicy,
@@ -153,6 +154,9 @@ HEALTH = Health(
     metrics=[Metric("store_used_percent", 3), Metric("cpu_temperature_millicelsius", 48_250)],
 )  # fmt: skip
 METER_HEALTH = Health(boot=BOOT, tick_ms=7_000, meter="m-2", metrics=[Metric("reads_failed_total", 12)])
+LINE_HEALTH = LineHealth(
+    boot=BOOT, tick_ms=7_000, line="rs485-1", metrics=[Metric("transactions_count", 9_312), Metric("busy_percent", 41)]
+)
 
 
 def _command(number: int, effect: Effect, *, meter: str = "m-1") -> Command:
@@ -225,6 +229,7 @@ def samples(deflate: Callable[[bytes], bytes]) -> dict[str, tuple[Kind, Message]
         "batch-bulk-mixed": batch(11, [CLOCK, _snapshot(), REGISTER_POINT, HEALTH, HELD], deflated=True),
         "batch-bulk-captured": batch(12, [_block_load()], deflated=False),
         "batch-urgent-meter-events": batch(13, [COVER_OPENED, VENDOR_EVENT], deflated=False),
+        "batch-bulk-line": batch(14, [LINE_HEALTH], deflated=False),
         "ack": (Kind.ACK, Ack(epoch=1, position=71_001, committed=[digest(0xD1), digest(0xD2)], quarantined=[])),
         "ack-quarantined": (
             Kind.ACK,

@@ -36,7 +36,13 @@ ENTRIES = {
     ),
     "cloud": Entry(target="cloud.__main__:main", help="Run the cloud's handlers.", extra="cloud"),
     "sim": Entry(target="device_sim.__main__:main", help="Run simulated meters and relays.", extra="sim"),
+    "dashboards": Entry(
+        target="dashboards.__main__:main",
+        help="Make dashboards and alert rules, and bring them to Grafana.",
+        extra="dashboards",
+    ),
     "keys": Entry(target="wire.runtime.keyring:main", help="Make and show signing keys.", extra=""),
+    "certs": Entry(target="certs.__main__:main", help="Make certificates for broker and clients.", extra="certs"),
 }
 
 

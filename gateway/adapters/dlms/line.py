@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from dlms.errors import LinkTimeoutError
+from dlms.link.client import HdlcClient
 from dlms.link.events import ClientLink, Connected, Disconnected, Failed, LinkEvent, Received, SendBytes
 from gateway.adapters.dlms.carriers import Carrier
 from gateway.ports import LineDownError, LineUsage
@@ -60,6 +61,12 @@ class DlmsLine:
         self._sent_by_ms = 0.0
         """When the last byte will have gone out."""
         self._pending: deque[LinkEvent] = deque()
+        self._is_asking = False
+        """What was sent last has neither been answered nor counted as a failure."""
+        self._is_heard = False
+        """Something has come since."""
+        self._bad_count = 0
+        """Frames that had come damaged by then."""
 
     # ---- conversations -----------------------------------------------------------------------------------------------
 
@@ -112,6 +119,8 @@ class DlmsLine:
 
     def abandon(self, *, is_answer_due: bool) -> None:
         """Give a conversation up in its middle, perhaps with an answer still on its way."""
+        if is_answer_due:
+            self._count_failure()
         if not self._keeps_open:
             self._close()
         elif is_answer_due:
@@ -160,12 +169,18 @@ class DlmsLine:
     def _down(self, problem: str, *, broke: bool) -> LineDownError:
         # A converter hangs up on idle connections: the first break is made good at once, later ones with no answer in
         # between are not, or one that hangs up on every request would be asked without end.
+        self._count_failure()
         growing_ms = min(RECONNECT_MIN_MS << min(self._failures, 10), RECONNECT_MAX_MS)
         wait_ms = 0 if broke and not self._failures else growing_ms
         self._failures += 1
         self._open_from_ms = self._loop_ms() + wait_ms
         self._close()
         return LineDownError(problem, retry_in_ms=wait_ms)
+
+    def _count_failure(self) -> None:
+        """What was sent last got no good answer; counted once."""
+        self.usage.failures += self._is_asking
+        self._is_asking = False
 
     def _close(self) -> None:
         self._carrier.close()
@@ -189,11 +204,12 @@ class DlmsLine:
     def _is_news(self, link: ClientLink, event: LinkEvent, wanted: type[LinkEvent]) -> bool:
         match event:
             case SendBytes(data=data):
-                self._write(data)
+                self._write(link, data)
             case Received(apdu=apdu, is_unsolicited=True):
                 if self._on_unsolicited is not None:
                     self._on_unsolicited(link, apdu)
             case Failed(error=error):
+                self._count_failure()
                 if not self._keeps_open:
                     self._close()
                 raise error
@@ -201,6 +217,7 @@ class DlmsLine:
                 # Over the wrapper a link connects by itself; only what a station sent is a sign of life.
                 if isinstance(event, Received) or (isinstance(event, Connected) and event.parameters is not None):
                     self._failures = 0
+                self._is_asking = False
                 return isinstance(event, wanted)
         return False
 
@@ -217,16 +234,21 @@ class DlmsLine:
         events: tuple[LinkEvent, ...] = ()
         if data is not None:
             self.usage.received_bytes += len(data)
+            self._is_heard = True
             events = link.receive(data, now_ms=self._now_ms())
         due_ms = link.next_deadline_ms()
         # Rounded, as links are told the time: a hair before the deadline it is due already.
         if not events and due_ms is not None and round(self._loop_ms() - late_ms) >= due_ms:
             events = link.on_timer(now_ms=self._now_ms())
+            # A station that has said it needs time is asked again when that is over, too.
+            if events and (not self._is_heard or _frames_bad_count(link) > self._bad_count):
+                self._count_failure()
         return events
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, link: ClientLink, data: bytes) -> None:
         self.usage.transactions += 1
         self.usage.sent_bytes += len(data)
+        self._is_asking, self._is_heard, self._bad_count = True, False, _frames_bad_count(link)
         self._written_at_ms = self._loop_ms()
         self._sent_by_ms = max(self._sent_by_ms, self._written_at_ms) + len(data) * self._byte_ms
         try:
@@ -252,3 +274,7 @@ class DlmsLine:
 
     def _now_ms(self) -> int:
         return round(self._loop_ms())
+
+
+def _frames_bad_count(link: ClientLink) -> int:
+    return link.frames_bad_count if isinstance(link, HdlcClient) else 0

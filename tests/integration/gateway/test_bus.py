@@ -136,6 +136,26 @@ async def test_a_meter_found_again_after_it_was_lost_is_told() -> None:
         assert events.has(MeterFound)
 
 
+async def test_a_dead_meter_shows_in_the_numbers_of_its_line_until_it_answers() -> None:
+    async with village(1, 2) as (bus, events, worker):
+        await until(lambda: bool(events.readings("m1") and events.readings("m2")))
+        good = worker.numbers()
+        assert (good.failures_count, good.meters_count, good.meters_lost_count) == (0, 2, 0)
+        assert good.transactions_count == len(bus.requests)
+        assert good.bytes_count > 16 * good.transactions_count
+        bus.devices[1].dead = True
+        while not events.has(MeterLost):
+            with pytest.raises(MeterUnavailableError):
+                await worker.submit(ReadMeter(meter_id="m1"))
+        bad = worker.numbers()
+        assert bad.failures_count >= 3
+        assert bad.meters_lost_count == 1
+        assert 50 <= bad.busy_percent <= 100, "mostly it waited for the dead one"
+        bus.devices[1].dead = False
+        await worker.submit(ReadMeter(meter_id="m1"))
+        assert worker.numbers().meters_lost_count == 0
+
+
 async def test_a_read_on_demand_gives_its_reading_to_the_asker_only() -> None:
     async with village(1) as (_bus, events, worker):
         reading = await worker.submit(ReadMeter(meter_id="m1", channels=(0, 7)))

@@ -12,6 +12,7 @@ from gateway.core.acquisition import ReadMeter, Sample
 from gateway.core.profiles import ChannelMap, MeterProfile, RelayProfile
 from gateway.ports import BusError, GarbledError, LineDownError, MeterRefusedError, MeterUnavailableError
 from tests.integration.gateway.modbus_line import Bus, Device, crc, serial_bus, tcp_bus
+from tests.rig.sessions import until
 from wire.runtime.clock import SystemClock
 
 PROFILES = load_profiles()
@@ -364,6 +365,28 @@ async def test_bytes_on_the_line_are_counted() -> None:
             await driver.read(VOLTAGE, 0)
         assert (driver.usage.transactions, driver.usage.sent_bytes) == (3, 24)
         assert driver.usage.received_bytes == 3 * 9 + 2
+
+
+async def test_what_gets_no_good_answer_counts_as_a_failure_and_a_refusal_does_not() -> None:
+    async with sdm_bus() as (bus, driver):
+        await driver.read(VOLTAGE, 0)
+        bus.devices[1].refused = {0}
+        with pytest.raises(MeterRefusedError):
+            await driver.read(VOLTAGE, 0)
+        bus.devices[1].refused = set()
+        assert driver.usage.failures == 0
+        bus.faults = [lambda good: [(0, good[:-1] + bytes((good[-1] ^ 1,)))]]
+        with pytest.raises(GarbledError):
+            await driver.read(VOLTAGE, 0)
+        bus.devices[1].dead = True
+        with pytest.raises(MeterUnavailableError):
+            await driver.read(VOLTAGE, 0)
+        assert driver.usage.failures == 2
+        given_up = asyncio.create_task(driver.read(VOLTAGE, 0))
+        await until(lambda: len(bus.requests) == 5)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        assert (driver.usage.transactions, driver.usage.failures) == (5, 3)
 
 
 async def test_a_slow_model_gets_its_silence_before_each_request() -> None:

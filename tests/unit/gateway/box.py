@@ -14,7 +14,7 @@ from gateway.core.station import ENERGY_IMPORT, POWER_IMPORT, Identity, Station,
 from gateway.core.uplink import UplinkSettings
 from wire import codec
 from wire.address import Address, Direction, Kind
-from wire.facts import EntryFact, Event, PrepaidPolicy, Receipt, UpFact, encode_down_fact
+from wire.facts import EntryFact, Event, Health, PrepaidPolicy, Receipt, UpFact, encode_down_fact
 from wire.keys import PinnedKeys, Purpose, SigningKey
 from wire.messages import (
     Ack,
@@ -72,6 +72,8 @@ class Box:
         self._visited = visited
         self._rng = random.Random(0)
         self.now_ms = 1_000
+        self.wall_off_ms = 0
+        """By how much the machine's clock is wrong."""
         self.sent: list[UpFact] = []
         """Facts of every batch that was sent, repeated ones too."""
         self.hello: Hello | None = None
@@ -109,7 +111,7 @@ class Box:
 
     @property
     def now(self) -> Moment:
-        return Moment(self.now_ms, self.now_ms, UTC_MS + self.now_ms)
+        return Moment(self.now_ms, self.now_ms, UTC_MS + self.now_ms + self.wall_off_ms)
 
     def do(self, handle: Callable[[Station, Moment], Effects]) -> Effects:
         """Let the station handle something in a transaction of its own."""
@@ -213,6 +215,15 @@ class Box:
         finals = [receipt for receipt in self.receipts(version) if receipt.stage.is_final]
         assert len(finals) <= 1
         return finals[0] if finals else None
+
+    def health(self) -> dict[str, int]:
+        """Let the station report on itself and return the numbers, which wait to be sent like all else."""
+        self.do(lambda station, now: station.on_health((), {}, now))
+        newest = max(self.store.next_batches(live_from=0, count_max=10**6), key=lambda batch: batch.serial)
+        sealed = self.store.sealed(newest.digest)
+        *_, fact = facts_in(SendBatch(lane=newest.priority.lane, digest=newest.digest, sealed=sealed))
+        assert isinstance(fact, Health)
+        return {metric.name: metric.value for metric in fact.metrics}
 
     def events(self, code: str) -> int:
         """Return how often an event was sent."""

@@ -8,7 +8,7 @@ from gateway.core.station import Station
 from gateway.core.store import Priority
 from prepay.holds import Hold
 from tests.unit.gateway.box import METER, Box, drives
-from wire.facts import EntryFact, Health, Stage
+from wire.facts import EntryFact, Health, Metric, Stage
 from wire.messages import Disconnect, Limit
 from wire.readings import Readings, to_rows
 
@@ -89,12 +89,13 @@ def test_more_than_one_batch_can_hold_becomes_several(tmp_path: Path) -> None:
     box.open_session()
 
     def report(station: Station, number: int) -> None:
-        metrics = [(f"m{number}_{index}_{'x' * 20}", 2**60 + number * index * 7_919**3) for index in range(64)]
-        station.on_health("", metrics, box.now)
+        metrics = [Metric(f"m{number}_{index}_{'x' * 20}", 2**60 + number * index * 7_919**3) for index in range(64)]
+        station.collector.add_health(Health(boot=bytes(8), tick_ms=number, meter="", metrics=metrics))
 
     with box.store.transaction():
         for number in range(127):
             report(box.station, number)
+    box.wait(1)
     box.wait(1_000)
     assert sum(isinstance(fact, Health) for fact in box.sent) == 127
     box.store.close()
@@ -109,15 +110,6 @@ def test_a_full_disk_lets_no_power_limit_be_exceeded(tmp_path: Path) -> None:
     effects = box.read(1, power_w=500)
     assert "rows.not_taken" in {getattr(effect, "event", "") for effect in effects}
     assert Hold.POWER_LIMIT in box.station.relays.holds(METER)
-    box.store.close()
-
-
-def test_the_health_of_any_number_of_lines_is_reported(tmp_path: Path) -> None:
-    box = Box(tmp_path)
-    box.open_session()
-    box.do(lambda station, now: station.on_health("", [(f"line_{index}", index) for index in range(150)], now))
-    told = [metric.value for fact in box.sent if isinstance(fact, Health) for metric in fact.metrics]
-    assert sorted(told) == list(range(150))
     box.store.close()
 
 

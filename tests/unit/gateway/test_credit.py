@@ -5,6 +5,7 @@ from collections import Counter
 import msgspec
 import pytest
 
+from gateway.core.credit import EVENT_CREDIT_EXHAUSTED
 from prepay.entries import Assignment, Credit, Entry, Opening, Release, Tariff
 from prepay.holds import Hold
 from prepay.identity import encode
@@ -86,6 +87,14 @@ def test_a_credit_brings_light_back_at_once_and_lifts_no_other_hold(household: B
     give(household, credit(2, 500, at_ms=UTC_MS + household.now_ms))
     assert not is_held(household)
     assert Hold.TAMPER in household.station.relays.holds(METER)
+
+
+def test_an_account_that_comes_with_its_first_credit_does_not_go_dark_before_it(box: Box) -> None:
+    box.open_session()
+    entries = (OPENING, ASSIGNMENT, TARIFF, credit(1, 1_000))
+    box.facts(policy(), *(EntryFact(account=ACCOUNT, entry=encode(entry)) for entry in entries))
+    assert not is_held(box)
+    assert box.events(EVENT_CREDIT_EXHAUSTED) == 0
 
 
 def test_a_credit_of_a_cloud_whose_clock_is_ahead_counts_at_once(household: Box) -> None:

@@ -376,3 +376,21 @@ def test_use_of_the_line_is_counted() -> None:
     assert counts.failed_steps == sum(not ok for _, _, ok in line.done)
     assert counts.failed_ms == 1_000 * counts.failed_steps
     assert counts.busy_ms > counts.failed_ms
+
+
+def test_lost_meters_are_those_that_do_not_answer_now() -> None:
+    dead = {"n"}
+    line = Line(BusSchedule([poll("m"), poll("n")], now_ms=0), Random(1), dead=lambda meter, _now: meter in dead)
+    line.run(PERIOD_MS)
+    assert (line.schedule.meters_count, line.schedule.meters_lost_count) == (2, 1)
+    dead.clear()
+    line.run(3 * PERIOD_MS)
+    assert line.schedule.meters_lost_count == 0
+
+
+def test_the_line_is_in_use_while_a_transaction_runs() -> None:
+    schedule = BusSchedule([poll("m")], now_ms=0)
+    step = take(schedule, PERIOD_MS)
+    assert schedule.busy_ms(PERIOD_MS + 700) == 700
+    schedule.on_result(step, ok=True, now_ms=PERIOD_MS + 900)
+    assert schedule.busy_ms(PERIOD_MS + 5_000) == 900

@@ -34,6 +34,8 @@ def test_every_fact_that_goes_down_comes_back_under_the_same_name(fact: DownFact
         ["event", bytes(8), 1, 1, "m-1", "3.26.0.85", "x" * 121],
         ["health", bytes(8), 1, "", [["Name", 1]]],
         ["health", bytes(8), 1, "", []],
+        ["line", bytes(8), 1, "", [["name", 1]]],
+        ["line", bytes(8), 1, "l-1", []],
         ["held", [], bytes(8), 1],
         ["entry", "", b"x"],
         ["entry", "a-1", b""],

@@ -74,7 +74,9 @@ async def test_a_dead_meter_costs_bounded_time_and_nothing_else(tmp_path: Path) 
             async with asyncio.timeout(2):
                 await visited(driver, "m17", ReadValues())
         assert driver.usage.transactions == 3, "one SNRM and its repetitions"
+        assert driver.usage.failures == 3
         assert isinstance((await visited(driver, "m18", ReadValues()))[-1], Reading)
+        assert driver.usage.failures == 3
         driver.reset()
 
 
@@ -216,3 +218,43 @@ async def test_what_a_line_carries_is_counted(tmp_path: Path) -> None:
         assert usage.transactions == 5, "connect, associate, values, scalers, disconnect"
         assert usage.sent_bytes > 200
         assert usage.received_bytes > 200
+        assert usage.failures == 0
+
+
+@pytest.mark.parametrize("kind", ["hdlc-tcp", "wrapper-tcp", "wrapper-udp"])
+async def test_what_is_not_answered_well_is_counted_as_a_failure(tmp_path: Path, kind: str) -> None:
+    async with joined(tmp_path, kind, days=0.2) as side:
+        await side.visit(ReadValues())
+        usage = side.driver.usage
+        assert usage.failures == 0
+        side.line.faults = [None, lost]
+        if kind == "hdlc-tcp":
+            await side.visit(ReadValues())
+        else:
+            with pytest.raises(MeterUnavailableError):
+                await side.visit(ReadValues())
+        assert usage.failures == 1
+
+
+async def test_an_answer_that_comes_damaged_and_is_asked_for_again_is_a_failure(tmp_path: Path) -> None:
+    async with joined(tmp_path, days=0.2) as side:
+        await side.visit(ReadValues())
+        before = side.driver.usage.transactions
+        # In two pieces, as a slow line brings it.
+        side.line.faults = [None, None, lambda data: [(0, data[:12]), (5, data[12:-3] + b"\0\0" + data[-1:])]]
+        await side.visit(ReadValues())
+        assert side.driver.usage.failures == 1
+        side.line.faults = []
+        again = side.driver.usage.transactions
+        await side.visit(ReadValues())
+        assert again - before == side.driver.usage.transactions - again + 1
+
+
+async def test_a_visit_that_is_given_up_while_an_answer_is_due_counts_as_a_failure(tmp_path: Path) -> None:
+    async with joined(tmp_path, days=0.2) as side:
+        await side.visit(ReadValues())
+        side.line.faults = [None, None, late(ANSWER_MS // 2)]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(ANSWER_MS / 4_000):
+                await side.visit(ReadValues())
+        assert side.driver.usage.failures == 1
