@@ -1,1 +1,1 @@
-"""The certificate authority for development and small sites: to come."""
+"""The certificate authority for development and small sites: who may reach the broker, and under which name."""
