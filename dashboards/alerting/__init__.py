@@ -1,0 +1,1 @@
+"""Alert rules and who hears of them, as code."""
