@@ -17,6 +17,7 @@ from cloud.config import TEMPLATE, Config, load_config
 from cloud.database import open_database, require_url
 from cloud.epoch import EPOCH_MAX, raise_epoch
 from cloud.meterdata.adapters.terminal import make_commands
+from cloud.monitoring.adapters.terminal import COMMANDS as MONITORING_COMMANDS
 from cloud.prepaid.adapters.terminal import COMMANDS as PREPAID_COMMANDS
 from cloud.terminal import file_argument, run_on_database, transact
 from wire.address import is_name
@@ -93,9 +94,29 @@ def _say_ready(broker: RunningBroker | None) -> None:
 @file_argument
 def check(file: Path) -> None:
     """Check a configuration."""
+    from cloud.monitoring.adapters.targets import load_targets  # noqa: PLC0415
+
     config = load_config(file)
+    load_targets(config.monitoring.targets_file)
     database = require_url(config.database).render_as_string(hide_password=True)
     click.echo(f"{file}: utility {config.utility}, rooms {', '.join(config.rooms)}, database {database}")
+
+
+@main.command(
+    short_help="Say whether a process still reports.",
+    epilog="Example: wattpost cloud health cloud.toml",
+    help="Say whether the process that FILE describes still reports to the database; exit 1 if not.",
+)
+@file_argument
+def health(file: Path) -> None:
+    """Ask for the last report."""
+    from cloud.monitoring.adapters.self_report import handler_name, reports  # noqa: PLC0415
+
+    config = load_config(file)
+    clock = clock_from_text(config.clock)
+    if not transact(config, lambda connection: reports(connection, config, clock=clock)):
+        raise click.ClickException(f"{handler_name(config)} does not report; look whether it runs, and into its log")
+    click.echo(f"{handler_name(config)} reports")
 
 
 @main.command(epilog="Example: wattpost cloud template > cloud.toml", help="Print a commented configuration.")
@@ -131,19 +152,6 @@ def restored(file: Path, beyond: int) -> None:
     """Raise the epoch."""
     epoch = transact(load_config(file), lambda connection: raise_epoch(connection, beyond=beyond))
     click.echo(f"epoch {epoch}")
-
-
-@main.command(
-    epilog="Example: wattpost cloud recopy cloud.toml",
-    help="Have the copy for looking at (InfluxDB) written again from the first message on; empty it before.",
-)
-@file_argument
-def recopy(file: Path) -> None:
-    """Rewind the feeder."""
-    from cloud.monitoring.adapters.feeder import rewind  # noqa: PLC0415
-
-    transact(load_config(file), rewind)
-    click.echo("the copy is written again from the first message on")
 
 
 # ---- registering -----------------------------------------------------------------------------------------------------
@@ -227,7 +235,7 @@ def client(file: Path, name: str, effects: str, meters: str) -> None:
     click.echo(f"{name}: {effects} on {meters}")
 
 
-for _command in PREPAID_COMMANDS:
+for _command in (*PREPAID_COMMANDS, *MONITORING_COMMANDS):
     main.add_command(_command)
 
 

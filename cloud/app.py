@@ -30,9 +30,11 @@ from cloud.keys import CloudKeys
 from cloud.messaging import Settled, hand_over, log_event, send, send_in_order, take_in
 from cloud.meterdata.adapters import projector
 from cloud.migrations import require_current
+from cloud.monitoring.adapters.self_report import SelfReport
 from cloud.prepaid.adapters.room import keep_accounts
 from cloud.prepaid.core.closing import DAY_MS, ClosingRules
 from cloud.registry import Registry
+from cloud.tally import Tally
 from wire.keys import Purpose
 from wire.runtime.backoff import Backoff
 from wire.runtime.clock import Clock, clock_from_text
@@ -43,7 +45,7 @@ from wire.runtime.mqtt import Connected, Event, Message, MqttConfig, MqttSession
 from wire.topics import TopicTree
 
 if TYPE_CHECKING:
-    from cloud.monitoring.adapters.feeder import Feeder
+    from cloud.monitoring.adapters.room import MonitoringRoom
 
 DISPATCH_EVERY_S = 0.5
 """How often due commands and facts are looked for when nothing wakes the dispatcher."""
@@ -79,9 +81,9 @@ class Cloud:
         self._clock: Clock = clock_from_text(config.clock)
         self._keys = load_cloud_keys(Path(config.keys_folder))
         self._tree = TopicTree(config.utility, config.topic_root)
+        self._tally = Tally()
         self._rng = Random(secrets.randbits(64))  # noqa: S311 - jitter
         self._committed = asyncio.Event()
-        self._projected = asyncio.Event()
         self._dispatch = asyncio.Event()
 
     async def run(self, on_ready: Callable[[RunningBroker | None], None]) -> None:
@@ -96,7 +98,7 @@ class Cloud:
             database = await stack.enter_async_context(open_database(self._config.database, lasts=True))
             await self._wait_for(database)
             # Opened before the group, and so closed after its tasks have ended.
-            feeder = self._open_feeder(database, stack)
+            monitoring = self._open_monitoring(database, stack)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             sessions = _Sessions(self._mqtt_config(broker), self._rng, group)
             registry = Registry(database, self._config.utility, self._clock)
@@ -112,6 +114,7 @@ class Cloud:
                 on_committed=self._committed.set,
                 on_session=self._dispatch.set,
                 on_receipts=desk.on_receipts if desk is not None else None,
+                tally=self._tally,
             )
             if "headend" in rooms:
                 self._start_headend(group, sessions, intake)
@@ -127,12 +130,13 @@ class Cloud:
                 keep = keep_accounts(database, self._config.utility, rules=rules, clock=self._clock, rng=self._rng)
                 group.create_task(keep, name="prepaid")
             if "meterdata" in rooms:
-                follow = projector.follow(
-                    database, notice=self._committed, rng=self._rng, projected=self._projected.set
-                )
+                projected = monitoring.on_projected if monitoring is not None else _nothing
+                follow = projector.follow(database, notice=self._committed, rng=self._rng, projected=projected)
                 group.create_task(follow, name="meterdata")
-            if feeder is not None:
-                group.create_task(feeder.follow(notice=self._projected, rng=self._rng), name="monitoring")
+            if monitoring is not None:
+                group.create_task(monitoring.follow(rng=self._rng), name="monitoring")
+            report = SelfReport(database, self._config, tally=self._tally, clock=self._clock)
+            group.create_task(report.follow(rng=self._rng), name="self report")
             await sessions.connected(within_s=CONNECTED_WITHIN_S)
             collect_rarely()
             _log.info("cloud.started", rooms=rooms, broker=broker.program if broker is not None else "elsewhere")
@@ -229,16 +233,15 @@ class Cloud:
                 desk.settled(number, number in told)
             more = turn.more
 
-    def _open_feeder(self, database: Database, stack: AsyncExitStack) -> "Feeder | None":
+    def _open_monitoring(self, database: Database, stack: AsyncExitStack) -> "MonitoringRoom | None":
         if "monitoring" not in self._config.rooms or self._config.influx is None:
             return None
         # Its packages are needed where this room is, and slow to load.
-        from cloud.monitoring.adapters.feeder import Feeder  # noqa: PLC0415
-        from cloud.monitoring.adapters.influx import open_writer  # noqa: PLC0415
+        from cloud.monitoring.adapters.room import open_room  # noqa: PLC0415
 
-        writer = open_writer(self._config.influx)
-        stack.callback(writer.close)
-        return Feeder(database, writer)
+        return stack.enter_context(
+            open_room(database, self._config, self._config.influx, tally=self._tally, clock=self._clock)
+        )
 
     # ---- broker ------------------------------------------------------------------------------------------------------
 
@@ -314,3 +317,7 @@ class _Sessions:
         if isinstance(event, Connected):
             self._connecting.discard(name)
             self._changed.set()
+
+
+def _nothing() -> None:
+    """Hear of something that nobody waits for."""

@@ -34,11 +34,40 @@ class Influx(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The copy for looking at."""
 
     url: str
-    bucket: str = "wattpost"
-    """For the v1 dialect DATABASE or DATABASE/RETENTION."""
+    database: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,40}$")] = "wattpost"
+    """With retention policies `detail` and `history`; on InfluxDB 2 buckets DATABASE/detail and DATABASE/history."""
     dialect: Literal["v2", "v1"] = "v2"
     org: str = "wattpost"
     token_file: str = ""
+    """For v2: a token that may write the two buckets."""
+    username: str = ""
+    password_file: str = ""
+    """For v1, where it asks for them."""
+    gzip: bool = False
+    """Whether lines are compressed on their way, which takes more processor time than a local network is worth."""
+    meters: bool = True
+    """Whether each meter has series of its own; beyond some 50,000 only gateways should: `docs/monitoring.md`."""
+    detail_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
+    history_days: Annotated[int, Meta(ge=30, le=36_500)] = 1_100
+
+
+class Monitoring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The operating picture."""
+
+    handler: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{0,32}$")] = ""
+    """What this process is called in the picture; empty for the machine's name."""
+    sample_s: Annotated[int, Meta(ge=10, le=3_600)] = 60
+    """How often the network is looked at; five minutes where there are thousands of gateways."""
+    balances_s: Annotated[int, Meta(ge=60, le=86_400)] = 3_600
+    """How often all balances are computed."""
+    silent_s: Annotated[int, Meta(ge=10, le=604_800)] = 3_600
+    """A gateway or meter not heard for so long is silent."""
+    interval_s: Annotated[int, Meta(ge=10, le=86_400)] = 900
+    """Length of the intervals that are to be collected from each meter."""
+    samples_kept_days: Annotated[int, Meta(ge=1, le=3_650)] = 8
+    """Samples stay so long in the database, to be written again."""
+    targets_file: str = ""
+    """Service levels to be met; empty for those that come with the program."""
 
 
 class Prepaid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +102,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Empty for the machine's clock; RATE@REAL=WALL for a simulated installation."""
     broker: Broker = Broker()
     prepaid: Prepaid = Prepaid()
+    monitoring: Monitoring = Monitoring()
     influx: Influx | None = None
 
 
@@ -98,12 +128,37 @@ state_folder = "var/broker"
 [prepaid]
 close_lag_days = 3                               # accounts are closed daily, so long after the day's end
 
+[monitoring]
+handler = ""                                     # this process in the picture; empty for the machine's name
+sample_s = 60                                    # how often the network is looked at; 300 for thousands of gateways
+balances_s = 3600                                # how often all balances are computed
+silent_s = 3600                                  # not heard for so long is silent
+interval_s = 900                                 # length of the intervals to be collected from each meter
+samples_kept_days = 8                            # how long samples can be written again
+targets_file = ""                                # service levels; empty for those that come with the program
+
 # [influx]                                       # the copy for looking at; leave out for none
 # url = "http://127.0.0.1:8086"
-# bucket = "wattpost"
+# database = "wattpost"                          # InfluxDB 2: buckets wattpost/detail and wattpost/history
+# dialect = "v2"                                 # v1: the older endpoint, with username and password_file
 # org = "wattpost"
 # token_file = "influx.token"
+# gzip = false                                   # true over a slow or metered line
+# meters = true                                  # false beyond some 50,000 meters: series of gateways only
+# detail_days = 30
+# history_days = 1100
 """
+
+
+def influx_of(config: Config, path: Path) -> Influx:
+    """Return where the copy for looking at is.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if config.influx is None:
+        raise ConfigError(str(path), "has no table [influx]", "add it; `wattpost cloud template` shows one")
+    return config.influx
 
 
 def load_config(path: Path) -> Config:

@@ -127,7 +127,8 @@ class PostgresqlDatabase:
         try:
             async with self._engine.begin() as connection:
                 return await connection.run_sync(work)
-        except (OSError, sa.exc.InterfaceError, sa.exc.OperationalError) as error:
+        except (OSError, sa.exc.InterfaceError, sa.exc.OperationalError, sa.exc.TimeoutError) as error:
+            # The last is what the pool says when all its connections hang.
             raise UnavailableError(f"database: {str(error)[:200]}") from error
         except DBAPIError as error:
             if error.connection_invalidated or _passes(error):

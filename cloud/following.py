@@ -5,9 +5,10 @@ was anything to do. `keep_following` runs the steps; what a step does is the roo
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -47,20 +48,41 @@ class Followed:
 _POSITION = Prepared(
     sa.select(schema.cursor.c.tx, schema.cursor.c.message).where(schema.cursor.c.name == sa.bindparam("of"))
 )
-IS_NEXT = sa.and_(
-    sa.tuple_(schema.message.c.tx, schema.message.c.id)
-    > sa.tuple_(sa.bindparam("after_tx", type_=sa.BigInteger), sa.bindparam("after_message", type_=sa.BigInteger)),
-    schema.message.c.tx < sa.bindparam("visible_below", type_=sa.BigInteger),
-)
-"""A message is behind a cursor, and none can appear before it any more; `next_after` gives the parameters."""
 _COLUMNS = [schema.message.c[name] for name in ("id", "tx", "utility", "gateway", "received_at_ms", "sealed")]
 
-_NEXT = (
-    sa.select(*_COLUMNS)
-    .where(IS_NEXT, schema.message.c.quarantine_reason.is_(None))
-    .order_by(schema.message.c.tx, schema.message.c.id)
-    .limit(sa.bindparam("count_max", type_=sa.Integer))
-)
+
+def next_of(
+    table: sa.Table, columns: Sequence[sa.ColumnElement[Any]], *conditions: sa.ColumnElement[bool]
+) -> sa.CompoundSelect[Any]:
+    """Return a query for the rows behind a cursor before which none can appear any more, by (tx, id).
+
+    Its parameters are those of `next_after`, and `count_max`. Two ranges, since SQLite would bound a comparison of
+    pairs by `tx` alone, which is 0 for all of its rows, and walk over all that was read before.
+
+    Args:
+        table: With `tx` and `id`, and an index on them.
+        columns: What is asked for, these two among them.
+        conditions: What else must hold.
+    """
+    after_tx = sa.bindparam("after_tx", type_=sa.BigInteger)
+    is_settled = table.c.tx < sa.bindparam("visible_below", type_=sa.BigInteger)
+    count_max = sa.bindparam("count_max", type_=sa.Integer)
+    ranges = (
+        sa.and_(table.c.tx == after_tx, table.c.id > sa.bindparam("after_message", type_=sa.BigInteger)),
+        table.c.tx > after_tx,
+    )
+    parts = [
+        sa.select(*columns)
+        .where(is_next, is_settled, *conditions)
+        .order_by(table.c.tx, table.c.id)
+        .limit(count_max)
+        .subquery()
+        for is_next in ranges
+    ]
+    return sa.union_all(*(sa.select(part) for part in parts)).order_by("tx", "id").limit(count_max)
+
+
+_NEXT = Prepared(next_of(schema.message, _COLUMNS, schema.message.c.quarantine_reason.is_(None)))
 
 
 def take_turn(connection: sa.Connection, name: str) -> None:
@@ -81,7 +103,7 @@ def position_of(connection: sa.Connection, name: str) -> tuple[int, int]:
 
 
 def next_after(connection: sa.Connection, name: str) -> dict[str, int]:
-    """Return the parameters of `IS_NEXT` for the cursor `name`.
+    """Return the parameters of `next_of` for the cursor `name`.
 
     Takes the follower's turn first, so that two processes never work from one cursor.
     """
@@ -99,11 +121,12 @@ def next_messages(connection: sa.Connection, name: str, *, count_max: int, behin
         count_max: How many at most.
         behind: Another follower, beyond whose cursor nothing is returned.
     """
-    query, parameters = _NEXT, next_after(connection, name) | {"count_max": count_max}
-    if behind is not None:
-        table = schema.message.c
-        query = query.where(sa.tuple_(table.tx, table.id) <= position_of(connection, behind))
-    return [Followed(*row) for row in connection.execute(query, parameters)]
+    rows = _NEXT.all(connection, next_after(connection, name) | {"count_max": count_max})
+    found = [Followed(*row) for row in rows]
+    if behind is None or not found:
+        return found
+    last = position_of(connection, behind)
+    return [message for message in found if (message.tx, message.id) <= last]
 
 
 def messages_by_id(connection: sa.Connection, ids: Iterable[int]) -> list[Followed]:
@@ -132,6 +155,12 @@ def facts_in(message: Followed) -> list[UpFact]:
 def advance(connection: sa.Connection, name: str, *, tx: int, message: int) -> None:
     """Set the cursor `name` behind a message, in the transaction that holds what was made of it."""
     upsert(connection, schema.cursor, [{"name": name, "tx": tx, "message": message}])
+
+
+def advance_from(connection: sa.Connection, name: str, position: tuple[int, int], *, tx: int, message: int) -> None:
+    """Set the cursor `name` behind what was read from a position on; it stays where another process moved it since."""
+    if position_of(connection, name) == position:
+        advance(connection, name, tx=tx, message=message)
 
 
 async def keep_following(name: str, step: Callable[[], Awaitable[bool]], *, notice: asyncio.Event, rng: Random) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from cloud.monitoring.core.catalogue import Retention
+
 
 class RefusedLinesError(Exception):
     """Raised when a server answers that it did not take all of the lines, and would not take them later either.
@@ -21,8 +23,8 @@ class RefusedLinesError(Exception):
 class LineWriter(Protocol):
     """Writes line protocol with timestamps in milliseconds; blocks until the server has answered."""
 
-    def write(self, lines: Sequence[str], /) -> None:
-        """Write lines; writing one again changes nothing.
+    def write(self, lines: Sequence[str], /, *, retention: Retention) -> None:
+        """Write lines whose points stay as long as each other; writing one again changes nothing.
 
         Raises:
             UnavailableError: No answer, or one that may be another later.

@@ -10,7 +10,7 @@ from cloud import schema
 from cloud.commands.adapters.statuses import Outbox, Queued
 from cloud.commands.core.lifecycle import FINAL, after_receipt, after_timer, next_due_ms
 from cloud.effects import Publish
-from cloud.following import IS_NEXT, advance, next_after
+from cloud.following import advance, next_after, next_of
 from cloud.prepared import Prepared
 from wire import codec
 from wire.address import Kind
@@ -36,9 +36,7 @@ _DUE = Prepared(
     .limit(COMMANDS_PER_ROUND_MAX)
     .with_for_update(skip_locked=True)
 )
-_NEXT = Prepared(
-    sa.select(_message.tx, _message.id).where(IS_NEXT).order_by(_message.tx, _message.id).limit(MESSAGES_PER_ROUND_MAX)
-)
+_NEXT = Prepared(next_of(schema.message, [_message.tx, _message.id]))
 # Of all utilities: asked for one of them, SQLite would read every receipt it ever had.
 _RECEIPTS = sa.select(_receipt.utility, _receipt.gateway, _receipt.message, _receipt.encoded).where(
     _receipt.message.in_(sa.bindparam("those", expanding=True))
@@ -103,7 +101,7 @@ def follow_receipts(connection: sa.Connection, utility: str, *, now_ms: int) -> 
     those that another process committed.
     """
     cursor = f"{CURSOR} {utility}"
-    messages = _NEXT.all(connection, next_after(connection, cursor))
+    messages = _NEXT.all(connection, next_after(connection, cursor) | {"count_max": MESSAGES_PER_ROUND_MAX})
     if not messages:
         return False
     by_message: dict[int, list[tuple[str, bytes]]] = {}

@@ -21,7 +21,7 @@ from wire import codec
 from wire.address import Address, Direction, Kind
 from wire.errors import Reason
 from wire.keys import SigningKey
-from wire.messages import Command, Effect, State, Status, effect_group, seal_message
+from wire.messages import Command, Effect, State, Status, effect_group, effect_name, seal_message
 
 _EPOCH_SHIFT = 32
 LIVE_COMMANDS_PER_CLIENT_MAX = 10_000
@@ -56,8 +56,8 @@ _RECORD = Prepared(
 _ISSUE = Prepared(
     sa.insert(schema.command),
     columns=(
-        "utility", "id", "client", "request", "gateway", "meter", "effect", "version", "issued_at_ms", "not_after_ms",
-        "sealed", "state", "state_at_ms", "detail", "sent_at_ms", "due_at_ms", "attempt_count",
+        "utility", "id", "client", "request", "gateway", "meter", "asked", "effect", "version", "issued_at_ms",
+        "not_after_ms", "sealed", "state", "state_at_ms", "detail", "sent_at_ms", "due_at_ms", "attempt_count",
     ),
 )  # fmt: skip
 
@@ -170,6 +170,7 @@ def _issue(outbox: Outbox, order: Order, key: SigningKey, *, now_ms: int, timer_
         "request": order.request,
         "gateway": gateway,
         "meter": order.meter,
+        "asked": effect_name(order.effect),
         "effect": effect_group(order.effect),
         "version": 0,
         "issued_at_ms": now_ms,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from wire.errors import Reason
-from wire.messages import Request
+from wire.messages import Request, effect_name
 
 EFFECTS = ("disconnect", "reconnect", "limit", "read", "ping")
 
@@ -29,7 +29,7 @@ class Scope:
 
 def judge(request: Request, scope: Scope | None, *, now_ms: int) -> Reason | None:
     """Return why a whole request is refused, or None."""
-    if scope is None or type(request.effect).__struct_config__.tag not in scope.effects:
+    if scope is None or effect_name(request.effect) not in scope.effects:
         return Reason.NOT_ALLOWED
     if not all(scope.covers(meter) for meter in request.meters):
         return Reason.NOT_ALLOWED

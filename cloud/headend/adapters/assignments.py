@@ -5,7 +5,10 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from cloud import schema
+from cloud.meterdata.adapters.changes import Changes
 from cloud.meterdata.adapters.clocks import reread_gateway
+from cloud.meterdata.core.hours import HOUR_MS
+from cloud.meterdata.core.utc import is_plausible
 from cloud.prepared import Prepared
 
 _assignment = schema.assignment.c
@@ -27,6 +30,7 @@ def assign(connection: sa.Connection, utility: str, gateway: str, meters: Iterab
     """
     table = schema.assignment.c
     concerned: set[str] = set()
+    changes = Changes()
     for meter in meters:
         standing = connection.execute(
             sa.select(table.gateway).where(table.utility == utility, table.meter == meter, table.until_ms.is_(None))
@@ -41,6 +45,11 @@ def assign(connection: sa.Connection, utility: str, gateway: str, meters: Iterab
         row = {"utility": utility, "meter": meter, "from_ms": from_ms, "gateway": gateway, "until_ms": None}
         connection.execute(sa.insert(schema.assignment).values(row))
         concerned |= {gateway, standing or gateway}
+        if standing is not None and is_plausible(from_ms):
+            # The hour is the new gateway's as a whole, whether or not a row is placed anew.
+            changes.note(utility, standing, from_ms // HOUR_MS, left=True)
+            changes.note(utility, gateway, from_ms // HOUR_MS)
+    changes.write(connection)
     for name in sorted(concerned):
         reread_gateway(connection, utility=utility, gateway=name, from_ms=from_ms)
 

@@ -18,7 +18,7 @@ from cloud.headend.core.admission import AdmittedBatch, Refused
 from cloud.prepared import Prepared
 from wire import codec
 from wire.errors import Reason
-from wire.facts import ClockFact, EntryFact, Event, FactsHeld, Health, MeterEvent, Receipt, UpFact
+from wire.facts import ClockFact, EntryFact, Event, FactsHeld, Health, LineHealth, MeterEvent, Receipt, UpFact
 from wire.messages import Ack, Quarantined
 from wire.readings import Profile, Readings
 from wire.signing import digest_of
@@ -162,7 +162,7 @@ def _store_facts(
     meter_events: list[dict[str, Any]] = []
     receipts: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
-    healths: dict[tuple[str, str], dict[str, Any]] = {}
+    healths: dict[tuple[str, str, str], dict[str, Any]] = {}
     for batch in batches:
         message = held[batch.digest].id
         origin = {"utility": utility, "gateway": batch.gateway}
@@ -181,8 +181,9 @@ def _store_facts(
                 case FactsHeld():
                     _mark_held(connection, utility, batch.gateway, fact, now_ms)
                 case Health():
-                    row = {"meter": fact.meter, "received_at_ms": now_ms, "encoded": codec.encode(fact)}
-                    healths[batch.gateway, fact.meter] = origin | row
+                    healths[batch.gateway, fact.meter, ""] = origin | _health_row(fact, now_ms, meter=fact.meter)
+                case LineHealth():
+                    healths[batch.gateway, "", fact.line] = origin | _health_row(fact, now_ms, line=fact.line)
     insert_new(connection, schema.event, events)
     insert_new(connection, schema.meter_event, meter_events)
     insert_new(connection, schema.receipt, receipts)
@@ -228,6 +229,10 @@ def _receipt_row(fact: Receipt) -> dict[str, Any]:
         "value_digest": value_digest(fact),
         "encoded": codec.encode(fact),
     }
+
+
+def _health_row(fact: Health | LineHealth, now_ms: int, *, meter: str = "", line: str = "") -> dict[str, Any]:
+    return {"meter": meter, "line": line, "received_at_ms": now_ms, "encoded": codec.encode(fact)}
 
 
 def _entry_row(gateway: str, fact: EntryFact) -> dict[str, Any]:

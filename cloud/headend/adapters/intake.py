@@ -1,6 +1,7 @@
 """The head-end's shell: groups of messages from the broker, one transaction each, answers after the commit."""
 
 from collections.abc import Callable, Sequence
+from time import perf_counter
 
 import sqlalchemy as sa
 import structlog
@@ -12,6 +13,7 @@ from cloud.headend.adapters.ingest import Ingested, ingest
 from cloud.headend.adapters.sessions import on_bye, open_session
 from cloud.headend.core.admission import Admitted, AdmittedBatch, AdmittedHello, AdmittedRequest, Refused, admit
 from cloud.registry import Registry
+from cloud.tally import Tally
 from wire.address import Address, Direction, Kind
 from wire.errors import Reason
 from wire.facts import Receipt
@@ -40,6 +42,7 @@ class Intake:
         on_committed: Called after each commit, to wake those who follow.
         on_session: Called after a session was opened, to wake those who have something for a gateway.
         on_receipts: The room that hears of receipts at once; others follow by a cursor.
+        tally: Where the process counts what it does.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Intake:
         on_committed: Callable[[], None],
         on_session: Callable[[], None] = lambda: None,
         on_receipts: ReceiptListener | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self._database = database
         self._tree = tree
@@ -62,6 +66,7 @@ class Intake:
         self._on_committed = on_committed
         self._on_session = on_session
         self._on_receipts = on_receipts
+        self._tally = tally or Tally()
 
     async def handle(self, messages: Sequence[Message]) -> list[Publish]:
         """Commit a group and return the answers.
@@ -73,7 +78,12 @@ class Intake:
         judged = await self.judge([item for item in messages if self._tree.bye_gateway(item.topic) is None])
         now_ms = self._clock.wall_ms()
         answers: list[Publish] = []
-        for result, welcomes in await self._committed(judged, byes, now_ms):
+        begun_s = perf_counter()
+        committed = await self._committed(judged, byes, now_ms)
+        self._tally.commits.add((perf_counter() - begun_s) * 1_000)
+        self._tally.messages_count += len(messages)
+        for result, welcomes in committed:
+            self._count(result)
             _log.debug(
                 "group.committed",
                 batches_new=result.batches_new,
@@ -88,6 +98,11 @@ class Intake:
             answers += [self._ack(gateway, ack) for gateway, ack in result.acks.items()]
         self._on_committed()
         return answers
+
+    def _count(self, result: Ingested) -> None:
+        self._tally.batches_count += result.batches_new
+        self._tally.repeats_count += result.batches_known
+        self._tally.refused_count += result.refused
 
     async def judge(self, messages: Sequence[Message]) -> list[Admitted | Refused]:
         """Check messages against the registry, read anew if it may know a stranger by now.

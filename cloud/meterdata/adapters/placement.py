@@ -4,12 +4,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
+import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from cloud import schema
 from cloud.following import Followed
-from cloud.meterdata.core.placing import Placement, Stated, Tenure, place
+from cloud.meterdata.core.placing import Block, Placement, Stated, Tenure, instants, place
 from cloud.meterdata.core.utc import Timeline
+from cloud.prepared import Prepared
 
 KEYS_PER_QUERY_MAX = 500
 
@@ -43,6 +46,11 @@ class Known:
             timelines={boot: timeline for boot, timeline in found.items() if timeline is not None},
             tenures=self.tenures[message.utility],
         )
+
+    def instants(self, message: Followed, block: Block) -> list[int | None]:
+        """Return when each row of a block of one of the messages was; None where it has no place."""
+        timeline = self.clocks.get(BootKey(message.utility, message.gateway, block.boot), Timeline())
+        return instants(block, gateway=message.gateway, timeline=timeline, tenures=self.tenures[message.utility])
 
 
 def known_of(connection: sa.Connection, messages: Sequence[tuple[Followed, Stated]]) -> Known:
@@ -82,13 +90,28 @@ def in_parts(keys: Iterable[K]) -> Iterator[list[K]]:
     return (every[at : at + KEYS_PER_QUERY_MAX] for at in range(0, len(every), KEYS_PER_QUERY_MAX))
 
 
-def _tenures(connection: sa.Connection, utility: str, meters: Iterable[str]) -> dict[str, list[Tenure]]:
+def _tenures_query(dialect: str) -> sa.Executable:
     table = schema.assignment.c
+    if dialect == "postgresql":
+        asked_for = table.meter == sa.any_(sa.bindparam("meters", type_=postgresql.ARRAY(sa.String)))
+    else:
+        listed = sa.func.json_each(sa.bindparam("meters", type_=sa.String)).table_valued("value")
+        asked_for = table.meter.in_(sa.select(listed.c.value))
+    return sa.select(table.meter, table.from_ms, table.until_ms, table.gateway).where(
+        table.utility == sa.bindparam("of"), asked_for
+    )
+
+
+_TENURES = Prepared(_tenures_query)
+"""A message has hundreds of meters; SQLAlchemy alone would take longer than all else that is done with them."""
+
+
+def _tenures(connection: sa.Connection, utility: str, meters: Iterable[str]) -> dict[str, list[Tenure]]:
     found: dict[str, list[Tenure]] = {}
-    for names in in_parts(sorted(meters)):
-        query = sa.select(table.meter, table.from_ms, table.until_ms, table.gateway).where(
-            table.utility == utility, table.meter.in_(names)
-        )
-        for meter, from_ms, until_ms, gateway in connection.execute(query):
-            found.setdefault(meter, []).append(Tenure(from_ms, until_ms, gateway))
+    names = sorted(meters)
+    if not names:
+        return found
+    listed = names if connection.dialect.name == "postgresql" else msgspec.json.encode(names).decode()
+    for meter, from_ms, until_ms, gateway in _TENURES.all(connection, {"of": utility, "meters": listed}):
+        found.setdefault(meter, []).append(Tenure(from_ms, until_ms, gateway))
     return found

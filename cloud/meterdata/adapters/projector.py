@@ -16,13 +16,15 @@ import structlog
 from cloud import schema
 from cloud.database import Database, upsert
 from cloud.following import Followed, advance, facts_in, keep_following, next_messages
+from cloud.meterdata.adapters.changes import Changes
 from cloud.meterdata.adapters.clocks import DAYS_FOLLOWER, learn_clocks, record_spans, record_waiting
 from cloud.meterdata.adapters.days import DayKey, OpenDays
-from cloud.meterdata.adapters.placement import known_of
+from cloud.meterdata.adapters.placement import Known, known_of
 from cloud.meterdata.adapters.rereads import Reread, next_reread, settle_reread
+from cloud.meterdata.core.hours import hour_of, owner_of
 from cloud.meterdata.core.meter_day import Source
 from cloud.meterdata.core.placing import PlacedRow, Placement, Stated, stated_in
-from cloud.meterdata.core.utc import day_of
+from cloud.meterdata.core.utc import day_of, is_plausible
 from wire.errors import WireError
 
 MESSAGES_PER_STEP_MAX = 32
@@ -54,10 +56,12 @@ class Projected:
 def project(connection: sa.Connection, *, messages_max: int = MESSAGES_PER_STEP_MAX) -> Projected:
     """Do one step: new messages, then a piece of what is to be read again."""
     new, is_all = _take_new(connection, messages_max)
-    placed = _project_new(connection, new) if new else []
+    changes = Changes()
+    placed = _project_new(connection, new, changes) if new else []
     reread = next_reread(connection, DAYS_FOLLOWER, count_max=messages_max)
     if reread is not None:
-        _move(connection, reread)
+        _move(connection, reread, changes)
+    changes.write(connection)
     return Projected(
         message_count=len(new),
         row_count=sum(len(placement.placed) for placement in placed),
@@ -109,7 +113,7 @@ def _take_new(connection: sa.Connection, messages_max: int) -> tuple[list[tuple[
         stated = _read(connection, message)
         taken.append((message, stated))
         meters.update((message.utility, meter) for meter in stated.meters())
-        row_count += sum(len(block.rows) for block in stated.blocks)
+        row_count += sum(len(block.meters) for block in stated.blocks)
         if len(meters) >= METERS_PER_STEP_MAX or row_count >= ROWS_PER_STEP_MAX:
             break
     return taken, len(taken) == len(found) < messages_max
@@ -125,7 +129,7 @@ def _read(connection: sa.Connection, message: Followed) -> Stated:
         return Stated({}, [], [])
 
 
-def _project_new(connection: sa.Connection, new: list[tuple[Followed, Stated]]) -> list[Placement]:
+def _project_new(connection: sa.Connection, new: list[tuple[Followed, Stated]], changes: Changes) -> list[Placement]:
     learn_clocks(connection, new)
     record_spans(connection, new)
     known = known_of(connection, new)
@@ -142,6 +146,7 @@ def _project_new(connection: sa.Connection, new: list[tuple[Followed, Stated]]) 
         days.finish(key)
     days.write()
     for (message, _), placement in zip(new, found, strict=True):
+        changes.came(message.utility, placement.placed, known.tenures[message.utility])
         record_waiting(connection, message, placement)
         _record_refused(connection, message, placement)
     last = new[-1][0]
@@ -149,7 +154,7 @@ def _project_new(connection: sa.Connection, new: list[tuple[Followed, Stated]]) 
     return found
 
 
-def _move(connection: sa.Connection, reread: Reread) -> None:
+def _move(connection: sa.Connection, reread: Reread, changes: Changes) -> None:
     """Place the rows of a piece anew, and remove them from where they lay before."""
     messages = [(message, _read(connection, message)) for message in reread.messages]
     known = known_of(connection, messages)
@@ -160,6 +165,7 @@ def _move(connection: sa.Connection, reread: Reread) -> None:
         for placed in placement.placed:
             if reread.covers_row(placed.row.source, placed.row.tick_ms):
                 _move_row(reread, days, placed)
+        _note_moved(reread, placement, known, changes)
         refused = schema.quarantined_row
         connection.execute(
             sa.delete(refused).where(
@@ -180,6 +186,24 @@ def _move_row(reread: Reread, days: OpenDays, placed: PlacedRow) -> None:
         taken = days[there].take(row.source, row.tick_ms)
         here.put_day(taken, offset_ms=row.offset_ms, estimated=row.estimated)
     here.put(row)
+
+
+def _note_moved(reread: Reread, placement: Placement, known: Known, changes: Changes) -> None:
+    """Note the hours that rows of a piece came to, and those they may have lain in before."""
+    tenures = known.tenures.get(reread.utility, {})
+    placed = [row for row in placement.placed if reread.covers_row(row.row.source, row.row.tick_ms)]
+    refused = [row for row in placement.refused if reread.covers_row(row.source, row.tick_ms)]
+    changes.came(reread.utility, placed, tenures)
+    lay: set[tuple[str, int]] = {(row.meter, hour_of(row.utc_ms)) for row in refused if is_plausible(row.utc_ms)}
+    stamps = [(row.meter, row.row.source, row.row.tick_ms) for row in placed]
+    stamps += [(row.meter, row.source, row.tick_ms) for row in refused]
+    for meter, source, tick_ms in stamps:
+        offset_ms = reread.offset_before(source)
+        if offset_ms is not None and is_plausible(tick_ms + offset_ms):
+            lay.add((meter, hour_of(tick_ms + offset_ms)))
+    for meter, hour in lay - {(row.meter, hour_of(row.utc_ms)) for row in placed}:
+        for gateway in {reread.gateway, owner_of(tenures.get(meter, ()), hour)}:
+            changes.note(reread.utility, gateway, hour, left=True)
 
 
 def _remove_refused(reread: Reread, days: OpenDays, message: Followed, placement: Placement) -> None:

@@ -27,11 +27,7 @@ def upgrade() -> None:
             comment="when its meter came to this gateway from another; null if it never did",
         ),
         sa.Column(
-            "closing_due_at_ms",
-            sa.BigInteger(),
-            server_default="0",
-            nullable=False,
-            comment="when to look for a close",
+            "closing_due_at_ms", sa.BigInteger(), server_default="0", nullable=False, comment="when to look for a close"
         ),
         sa.PrimaryKeyConstraint("utility", "name", name=op.f("pk_account")),
         comment="prepaid: accounts",
@@ -40,6 +36,7 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_account_utility_closing_due_at_ms"), ["utility", "closing_due_at_ms"], unique=False
         )
+        batch_op.create_index(batch_op.f("ix_account_utility_gateway"), ["utility", "gateway"], unique=False)
         batch_op.create_index(batch_op.f("ix_account_utility_moved_at_ms"), ["utility", "moved_at_ms"], unique=False)
 
     op.create_table(
@@ -52,6 +49,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("utility", "meter", "from_ms", name=op.f("pk_assignment")),
         comment="head-end: which gateway may report a meter, and when",
     )
+    with op.batch_alter_table("assignment", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_assignment_utility_gateway"), ["utility", "gateway"], unique=False)
+
     op.create_table(
         "boot_clock",
         sa.Column("utility", sa.String(length=32), nullable=False),
@@ -71,6 +71,25 @@ def upgrade() -> None:
         sa.Column("tick_max_ms", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("utility", "gateway", "boot", "message", name=op.f("pk_boot_message")),
         comment="meter data: the messages that hold facts stamped in a boot, and the ticks they span",
+    )
+    op.create_table(
+        "changed_day",
+        sa.Column("utility", sa.String(length=32), nullable=False),
+        sa.Column("gateway", sa.String(length=32), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False, comment="days since 1970-01-01, UTC"),
+        sa.Column("hours", sa.Integer(), nullable=False, comment="a bit for each hour that rows came to or went from"),
+        sa.Column("hours_left", sa.Integer(), nullable=False, comment="those of them that rows went from"),
+        sa.Column(
+            "taken_by",
+            sa.BigInteger(),
+            nullable=True,
+            comment="who makes its aggregates anew; null once it changes again",
+        ),
+        sa.Column(
+            "taken_until_ms", sa.BigInteger(), nullable=True, comment="until when others leave it to whoever took it"
+        ),
+        sa.PrimaryKeyConstraint("utility", "gateway", "day", name=op.f("pk_changed_day")),
+        comment="meter data: days of gateways that changed, until their aggregates are made anew",
     )
     op.create_table(
         "client",
@@ -94,6 +113,7 @@ def upgrade() -> None:
         sa.Column("request", sa.LargeBinary(length=16), nullable=False),
         sa.Column("gateway", sa.String(length=32), nullable=False),
         sa.Column("meter", sa.String(length=32), nullable=False),
+        sa.Column("asked", sa.String(length=12), nullable=False, comment="the effect's name"),
         sa.Column("effect", sa.String(length=8), nullable=False, comment="effect group: relay, limit, read or ping"),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("issued_at_ms", sa.BigInteger(), nullable=False),
@@ -121,6 +141,7 @@ def upgrade() -> None:
             batch_op.f("ix_command_utility_gateway_not_after_ms"), ["utility", "gateway", "not_after_ms"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_command_utility_not_after_ms"), ["utility", "not_after_ms"], unique=False)
+        batch_op.create_index(batch_op.f("ix_command_utility_state_at_ms"), ["utility", "state_at_ms"], unique=False)
 
     op.create_table(
         "cursor",
@@ -237,14 +258,23 @@ def upgrade() -> None:
         comment="head-end: presence and last session of each gateway",
     )
     op.create_table(
+        "handler",
+        sa.Column("utility", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("reported_at_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("utility", "name", name=op.f("pk_handler")),
+        comment="monitoring: when each process of the cloud last said how it is doing",
+    )
+    op.create_table(
         "health",
         sa.Column("utility", sa.String(length=32), nullable=False),
         sa.Column("gateway", sa.String(length=32), nullable=False),
         sa.Column("meter", sa.String(length=32), nullable=False),
+        sa.Column("line", sa.String(length=32), nullable=False),
         sa.Column("received_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("encoded", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("utility", "gateway", "meter", name=op.f("pk_health")),
-        comment="head-end: the last health of a gateway and of each meter",
+        sa.PrimaryKeyConstraint("utility", "gateway", "meter", "line", name=op.f("pk_health")),
+        comment="head-end: the last health of a gateway, and of each meter and line of it",
     )
     op.create_table(
         "key",
@@ -318,6 +348,15 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_meter_event_utility_message"), ["utility", "message"], unique=False)
 
     op.create_table(
+        "place",
+        sa.Column("utility", sa.String(length=32), nullable=False),
+        sa.Column("gateway", sa.String(length=32), nullable=False),
+        sa.Column("latitude_e6", sa.Integer(), nullable=False, comment="millionths of a degree, north positive"),
+        sa.Column("longitude_e6", sa.Integer(), nullable=False, comment="millionths of a degree, east positive"),
+        sa.PrimaryKeyConstraint("utility", "gateway", name=op.f("pk_place")),
+        comment="monitoring: where gateways stand, for the map",
+    )
+    op.create_table(
         "posting",
         sa.Column("utility", sa.String(length=32), nullable=False),
         sa.Column(
@@ -335,6 +374,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("utility", "transfer", "ledger_account", name=op.f("pk_posting")),
         comment="prepaid: double-entry ledger, append-only",
     )
+    with op.batch_alter_table("posting", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_posting_utility_at_ms"), ["utility", "at_ms"], unique=False)
+
     op.create_table(
         "quarantined_row",
         sa.Column("utility", sa.String(length=32), nullable=False),
@@ -410,6 +452,20 @@ def upgrade() -> None:
         comment="installation: each time the database was set back to a backup, and the commit counter it then held",
     )
     op.create_table(
+        "sample",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("tx", sa.BigInteger(), nullable=False),
+        sa.Column("utility", sa.String(length=32), nullable=False),
+        sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False, comment="lines, compressed"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sample")),
+        comment="monitoring: how things stood, for what cannot be computed later; kept for some days",
+    )
+    with op.batch_alter_table("sample", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_sample_tx_id"), ["tx", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_sample_utility_at_ms"), ["utility", "at_ms"], unique=False)
+
+    op.create_table(
         "setting",
         sa.Column("name", sa.String(length=40), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
@@ -424,6 +480,14 @@ def upgrade() -> None:
         sa.Column("encoded", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_status_outbox")),
         comment="commands: statuses not yet handed to the broker",
+    )
+    op.create_table(
+        "survey",
+        sa.Column("utility", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("done_until_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("utility", "name", name=op.f("pk_survey")),
+        comment="monitoring: up to when each survey was delivered",
     )
     op.create_table(
         "waiting_boot",
@@ -441,8 +505,14 @@ def downgrade() -> None:
     """Go back to the schema before."""
     # ### commands auto generated by Alembic - please adjust! ###
     op.drop_table("waiting_boot")
+    op.drop_table("survey")
     op.drop_table("status_outbox")
     op.drop_table("setting")
+    with op.batch_alter_table("sample", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_sample_utility_at_ms"))
+        batch_op.drop_index(batch_op.f("ix_sample_tx_id"))
+
+    op.drop_table("sample")
     op.drop_table("restore")
     with op.batch_alter_table("reread", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_reread_follower_id"))
@@ -455,7 +525,11 @@ def downgrade() -> None:
 
     op.drop_table("receipt")
     op.drop_table("quarantined_row")
+    with op.batch_alter_table("posting", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_posting_utility_at_ms"))
+
     op.drop_table("posting")
+    op.drop_table("place")
     with op.batch_alter_table("meter_event", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_meter_event_utility_message"))
 
@@ -468,6 +542,7 @@ def downgrade() -> None:
     op.drop_table("latest")
     op.drop_table("key")
     op.drop_table("health")
+    op.drop_table("handler")
     op.drop_table("gateway")
     with op.batch_alter_table("event", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_event_utility_message"))
@@ -485,6 +560,7 @@ def downgrade() -> None:
     op.drop_table("down_fact")
     op.drop_table("cursor")
     with op.batch_alter_table("command", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_command_utility_state_at_ms"))
         batch_op.drop_index(batch_op.f("ix_command_utility_not_after_ms"))
         batch_op.drop_index(batch_op.f("ix_command_utility_gateway_not_after_ms"))
         batch_op.drop_index(batch_op.f("ix_command_utility_due_at_ms"))
@@ -493,11 +569,16 @@ def downgrade() -> None:
 
     op.drop_table("command")
     op.drop_table("client")
+    op.drop_table("changed_day")
     op.drop_table("boot_message")
     op.drop_table("boot_clock")
+    with op.batch_alter_table("assignment", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_assignment_utility_gateway"))
+
     op.drop_table("assignment")
     with op.batch_alter_table("account", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_account_utility_moved_at_ms"))
+        batch_op.drop_index(batch_op.f("ix_account_utility_gateway"))
         batch_op.drop_index(batch_op.f("ix_account_utility_closing_due_at_ms"))
 
     op.drop_table("account")

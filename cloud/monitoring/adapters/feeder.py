@@ -2,35 +2,39 @@
 
 It reads by a cursor of its own, so a server that is down for days is caught up with and slows nobody. Rows and facts
 whose UTC is not known yet are left out and written when it is. When the UTC of a boot changes, its points are written
-anew at the right time; the old ones stay until the copy is rebuilt (`rewind` and an empty database). A point is written
-at least once, and writing it again changes nothing.
+anew at the right time; the old ones stay until the copy is made anew in an empty database (`recopying`). A point is
+written at least once, and writing it again changes nothing. A message of which no lines can be made, for an error of
+this program, is left out.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from random import Random
 
 import sqlalchemy as sa
 import structlog
 
-from cloud import schema
 from cloud.database import Database
-from cloud.following import Followed, advance, facts_in, keep_following, next_messages, position_of
+from cloud.following import Followed, advance_from, facts_in, next_messages, position_of
 from cloud.meterdata.adapters.clocks import DAYS_FOLLOWER, POINTS_FOLLOWER
 from cloud.meterdata.adapters.placement import BootKey, Known, known_of
 from cloud.meterdata.adapters.rereads import Reread, next_reread, settle_reread
-from cloud.meterdata.core.placing import Stamped, Stated, stated_in
+from cloud.meterdata.core.meter_day import Source
+from cloud.meterdata.core.placing import Stamped, Stated, may_report, stated_in
 from cloud.meterdata.core.utc import is_plausible
-from cloud.monitoring.core.lines import in_batches, reading_lines, stamped_line
-from cloud.monitoring.ports import LineWriter, RefusedLinesError
+from cloud.monitoring.adapters.delivery import Outlet
+from cloud.monitoring.adapters.failures import Failures
+from cloud.monitoring.core.lines import Happened, event_lines, health_line, reading_lines, unlisted_metrics
+from cloud.monitoring.ports import LineWriter
+from cloud.tally import Tally
 from wire.errors import WireError
-from wire.facts import MeterEvent
+from wire.facts import Event, Health, LineHealth, MeterEvent, Receipt, UpFact
+from wire.readings import Profile, Readings
 
 MESSAGES_PER_STEP_MAX = 32
-LINES_PER_WRITE_MAX = 5_000
-BYTES_PER_WRITE_MAX = 1_000_000
+UNLISTED_TOLD_MAX = 100
+"""Names that are told of; a gateway gone wild could invent any number."""
 
 _log = structlog.get_logger()
 
@@ -57,16 +61,6 @@ class Taken:
 Read = list[tuple[Followed, Stated]]
 
 
-@dataclass(slots=True)
-class Delivered:
-    """What became of lines."""
-
-    written_count: int = 0
-    dropped_count: int = 0
-    problem: str = ""
-    """What the server said of the first that it did not take."""
-
-
 def take(connection: sa.Connection, *, messages_max: int = MESSAGES_PER_STEP_MAX) -> Taken:
     """Return the next messages, none ahead of the projector, and a piece of what is to be read again."""
     new = next_messages(connection, POINTS_FOLLOWER, count_max=messages_max, behind=DAYS_FOLLOWER)
@@ -74,97 +68,85 @@ def take(connection: sa.Connection, *, messages_max: int = MESSAGES_PER_STEP_MAX
     return Taken(new, reread, position_of(connection, POINTS_FOLLOWER))
 
 
-def read(messages: Sequence[Followed]) -> Read:
-    """Return what messages state; one that cannot be read is left out, as the projector has written down."""
+def read(messages: Sequence[Followed], *, meters: bool, failures: Failures) -> Read:
+    """Return what messages state; one that cannot be read is left out, as the projector has written down.
+
+    Args:
+        messages: As they were committed.
+        meters: Whether anybody wants to know what meters showed.
+        failures: Withstands one that nobody thought of.
+    """
     found: Read = []
     for message in messages:
-        with suppress(WireError):
-            found.append((message, stated_in(facts_in(message))))
+        with failures.withstood("message", message=message.id), suppress(WireError):
+            facts = facts_in(message)
+            found.append((message, stated_in(facts if meters else _without_rows(facts))))
     return found
 
 
-def lines_of(taken: Taken, messages: Read, known: Known) -> list[str]:
+def lines_of(taken: Taken, messages: Read, known: Known, *, meters: bool, failures: Failures) -> list[str]:
     """Return the lines of messages, by what is known of their clocks and meters.
 
     Args:
         taken: Where the messages come from.
         messages: All of it, read.
         known: Looked up after they were taken; what becomes known later is asked for as a reread.
+        meters: Whether meters have series of their own.
+        failures: Withstands a message of which they cannot be made.
     """
     new = {message.id for message in taken.new}
     lines: list[str] = []
+    events: list[Happened] = []
     for message, stated in messages:
         reread = None if message.id in new else taken.reread
-        rows = known.place(message, stated).placed
-        if reread is not None:
-            rows = [item for item in rows if reread.covers_row(item.row.source, item.row.tick_ms)]
-        lines += reading_lines(message.utility, message.gateway, rows)
-        lines += (
-            stamped_line(message.utility, message.gateway, fact, utc_ms=utc_ms)
-            for fact in stated.stamped
-            if (reread is None or reread.covers(fact.boot, fact.tick_ms))
-            and (utc_ms := _utc_of(message, fact, known)) is not None
-        )
-    return lines
+        with failures.withstood("message", message=message.id):
+            if meters:
+                lines += _lines_of_rows(message, stated, known, reread)
+            for fact in stated.stamped:
+                if reread is not None and not reread.covers(fact.boot, fact.tick_ms):
+                    continue
+                utc_ms = _utc_of(message, fact, known)
+                if utc_ms is None:
+                    continue
+                if isinstance(fact, Event | MeterEvent):
+                    assigned = _is_assigned(message, fact, utc_ms, known)
+                    events.append(Happened(message.utility, message.gateway, fact, utc_ms, assigned))
+                else:
+                    lines += _lines_of_health(message, fact, utc_ms, known, meters=meters)
+    return lines + event_lines(events, meters=meters)
 
 
 def settle(connection: sa.Connection, taken: Taken) -> None:
-    """Record that the lines were written; the cursor stays where someone moved it meanwhile, as `rewind` does."""
-    if taken.new and position_of(connection, POINTS_FOLLOWER) == taken.position:
-        advance(connection, POINTS_FOLLOWER, tx=taken.new[-1].tx, message=taken.new[-1].id)
+    """Record that the lines were written; the cursor stays where another process moved it meanwhile."""
+    if taken.new:
+        last = taken.new[-1]
+        advance_from(connection, POINTS_FOLLOWER, taken.position, tx=last.tx, message=last.id)
     if taken.reread is not None:
         settle_reread(connection, taken.reread)
 
 
-def rewind(connection: sa.Connection) -> None:
-    """Have everything written again, from the first message on."""
-    connection.execute(sa.delete(schema.cursor).where(schema.cursor.c.name == POINTS_FOLLOWER))
-    connection.execute(sa.delete(schema.reread).where(schema.reread.c.follower == POINTS_FOLLOWER))
-
-
-def deliver(writer: LineWriter, lines: Sequence[str]) -> Delivered:
-    """Write lines in bounded pieces; a piece that is refused is halved until the bad lines stand alone, and those left.
-
-    Raises:
-        UnavailableError: The server does not answer; some lines may be written.
-    """
-    delivered = Delivered()
-    for batch in in_batches(lines, lines_max=LINES_PER_WRITE_MAX, bytes_max=BYTES_PER_WRITE_MAX):
-        pieces: list[Sequence[str]] = [batch]
-        while pieces:
-            piece = pieces.pop()
-            try:
-                writer.write(piece)
-            except RefusedLinesError as error:
-                delivered.problem = delivered.problem or error.problem
-                if error.dropped_count is None and len(piece) > 1:
-                    half = len(piece) // 2
-                    pieces += [piece[half:], piece[:half]]
-                    continue
-                dropped_count = min(len(piece), error.dropped_count or 1)
-            else:
-                dropped_count = 0
-            delivered.dropped_count += dropped_count
-            delivered.written_count += len(piece) - dropped_count
-    return delivered
-
-
 class Feeder:
-    """Feeds one server for ever.
+    """Feeds one server, a piece a step.
 
     Args:
         database: Where messages are committed.
         writer: Where points go; used from other threads, one at a time.
+        meters: Whether meters have series of their own.
+        failures: Withstands messages of which no lines can be made.
     """
 
-    def __init__(self, database: Database, writer: LineWriter) -> None:
+    def __init__(
+        self, database: Database, writer: LineWriter, *, meters: bool = True, failures: Failures | None = None
+    ) -> None:
         self._database = database
-        self._writer = writer
-        self._dropping = False
-        self.written_count = 0
+        self._outlet = Outlet(writer, source="messages")
+        self._meters = meters
+        self._failures = failures or Failures(Tally())
+        self._unlisted: set[str] = set()
+        self.delivered = self._outlet.delivered
         """Lines since the start."""
-        self.dropped_count = 0
-        """Lines that the server refused, since the start."""
+        self.unlisted_count = 0
+        """Metrics that the catalogue does not have, since the start."""
 
     async def step(self) -> bool:
         """Write a piece; tell whether there was one.
@@ -176,31 +158,55 @@ class Feeder:
         if not taken:
             return False
         # Transactions only look things up: on SQLite the head-end waits for them.
-        messages = await asyncio.to_thread(read, taken.messages())
+        messages = await asyncio.to_thread(read, taken.messages(), meters=self._meters, failures=self._failures)
+        self._note_unlisted(messages)
         known = await self._database.transact(lambda connection: known_of(connection, messages))
-        self._count(await asyncio.to_thread(self._deliver, taken, messages, known))
+        await self._outlet.send(await asyncio.to_thread(self._lines, taken, messages, known))
         await self._database.transact(lambda connection: settle(connection, taken))
         return True
 
-    async def follow(self, *, notice: asyncio.Event, rng: Random) -> None:
-        """Feed for ever.
+    def _lines(self, taken: Taken, messages: Read, known: Known) -> list[str]:
+        return lines_of(taken, messages, known, meters=self._meters, failures=self._failures)
 
-        Args:
-            notice: Set after each step of the projector.
-            rng: For the jitter of the back-off.
-        """
-        await keep_following(POINTS_FOLLOWER, self.step, notice=notice, rng=rng)
+    def _note_unlisted(self, messages: Read) -> None:
+        """Count metrics that are left out, and tell of each once: a gateway may be newer than this program."""
+        healths = (fact for _, stated in messages for fact in stated.stamped if isinstance(fact, Health | LineHealth))
+        for name in (name for fact in healths for name in unlisted_metrics(fact)):
+            self.unlisted_count += 1
+            if name not in self._unlisted and len(self._unlisted) < UNLISTED_TOLD_MAX:
+                self._unlisted.add(name)
+                _log.warning("metric.unlisted", metric=name, remedy="update the cloud: a gateway is newer")
 
-    def _deliver(self, taken: Taken, messages: Read, known: Known) -> Delivered:
-        return deliver(self._writer, lines_of(taken, messages, known))
 
-    def _count(self, delivered: Delivered) -> None:
-        self.written_count += delivered.written_count
-        self.dropped_count += delivered.dropped_count
-        dropping = delivered.dropped_count > 0
-        if dropping and not self._dropping:
-            _log.warning("lines.dropped", lines=delivered.dropped_count, problem=delivered.problem)
-        self._dropping = dropping
+def _without_rows(facts: Iterable[UpFact]) -> Iterable[UpFact]:
+    return (fact for fact in facts if not isinstance(fact, Readings | Profile))
+
+
+def _lines_of_rows(message: Followed, stated: Stated, known: Known, reread: Reread | None) -> Iterator[str]:
+    for block in stated.blocks:
+        instants = known.instants(message, block)
+        if reread is not None:
+            source = Source("" if block.by_meter else message.gateway, block.boot)
+            stamped = zip(instants, block.ticks_ms, strict=True)
+            instants = [utc_ms if reread.covers_row(source, tick_ms) else None for utc_ms, tick_ms in stamped]
+        yield from reading_lines(message.utility, message.gateway, block, instants)
+
+
+def _lines_of_health(
+    message: Followed, fact: Health | LineHealth | Receipt, utc_ms: int, known: Known, *, meters: bool
+) -> list[str]:
+    """Return the line of a health, if it is to be drawn; commands are counted from their table, and not by receipts."""
+    if isinstance(fact, Receipt):
+        return []
+    if isinstance(fact, Health) and fact.meter and not (meters and _is_assigned(message, fact, utc_ms, known)):
+        return []
+    line = health_line(message.utility, message.gateway, fact, utc_ms=utc_ms)
+    return [] if line is None else [line]
+
+
+def _is_assigned(message: Followed, fact: Event | MeterEvent | Health, utc_ms: int, known: Known) -> bool:
+    tenures = known.tenures[message.utility].get(fact.meter, ())
+    return may_report(tenures, message.gateway, utc_ms, from_history=isinstance(fact, MeterEvent))
 
 
 def _utc_of(message: Followed, fact: Stamped, known: Known) -> int | None:

@@ -25,6 +25,8 @@ from wire.errors import MalformedError
 from wire.facts import EntryFact, PrepaidPolicy, decode_down_fact, encode_down_fact
 
 TRANSFER_ID_BYTES: Final = 16
+CASH_BOOK: Final = "cash"
+"""The other side of every credit, and of nothing else."""
 
 
 class UnknownAccountError(LookupError):
@@ -174,7 +176,7 @@ def credit(
         return
     entry = Credit(id=credit_id, account=account, amount_minor=amount_minor, issued_at_ms=now_ms)
     add_entry(connection, utility, account, entry, now_ms=now_ms)
-    _post(connection, utility, account, credit_id, amount_minor, book="cash", now_ms=now_ms)
+    _post(connection, utility, account, credit_id, amount_minor, book=CASH_BOOK, now_ms=now_ms)
 
 
 def adjust(

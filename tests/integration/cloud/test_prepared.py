@@ -15,6 +15,7 @@ ROW = {
     "request": bytes(16),
     "gateway": "gw-1",
     "meter": "m-1",
+    "asked": "disconnect",
     "effect": "relay",
     "version": 2**40,
     "issued_at_ms": 1,

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from cloud import schema
 from cloud.headend.adapters.ingest import ingest
 from cloud.headend.core.admission import Refused
 from tests.unit.cloud.office import GATEWAY, NOW_MS, UTILITY, Office, receipt
+from wire import codec
 from wire.errors import Reason
-from wire.facts import EntryFact, Event, Stage
+from wire.facts import EntryFact, Event, Health, LineHealth, Metric, Stage, UpFact
 from wire.messages import Quarantined
 from wire.topics import Lane
 
@@ -79,3 +81,25 @@ def test_an_entry_that_another_gateway_claimed_before_counts_all_the_same(office
     office.take(replace(batch, gateway="gw-other"))
     office.take(office.batch([entry]))
     assert office.count(schema.entry) == 2
+
+
+def test_of_each_gateway_and_each_line_the_last_health_is_kept(office: Office) -> None:
+    def of_gateway(tick_ms: int) -> Health:
+        return Health(boot=bytes(8), tick_ms=tick_ms, meter="", metrics=[Metric("rows_count", tick_ms)])
+
+    def of_line(tick_ms: int, line: str) -> LineHealth:
+        return LineHealth(boot=bytes(8), tick_ms=tick_ms, line=line, metrics=[Metric("bytes_count", tick_ms)])
+
+    office.take(office.batch([of_gateway(1), of_line(1, "l-1"), of_line(1, "l-2"), of_line(2, "l-2")]))
+    office.take(office.batch([of_gateway(3), of_line(3, "l-1")]))
+    office.take(replace(office.batch([of_line(4, "l-1")]), gateway="gw-other"))
+    rows = office.transact(lambda connection: connection.execute(sa.select(schema.health)).all())
+    kept: dict[tuple[str, str, str], UpFact] = {
+        (row.gateway, row.meter, row.line): codec.decode_as(row.encoded, UpFact) for row in rows
+    }
+    assert kept == {
+        (GATEWAY, "", ""): of_gateway(3),
+        (GATEWAY, "", "l-1"): of_line(3, "l-1"),
+        (GATEWAY, "", "l-2"): of_line(2, "l-2"),
+        ("gw-other", "", "l-1"): of_line(4, "l-1"),
+    }

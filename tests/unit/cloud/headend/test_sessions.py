@@ -83,6 +83,7 @@ def put_command(office: Office, version: int, state: str, *, sent_at_ms: int | N
         "request": bytes(16),
         "gateway": GATEWAY,
         "meter": METER,
+        "asked": "disconnect",
         "effect": "relay",
         "version": version,
         "issued_at_ms": NOW_MS,

@@ -1,8 +1,11 @@
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from cloud.meterdata.core.meter_day import ChannelKey, Source
-from cloud.meterdata.core.placing import IMPLAUSIBLE_TIME, Placement, Tenure, meter_clock, place, stated_in
+from cloud.meterdata.core.placing import IMPLAUSIBLE_TIME, Placement, Tenure, instants, meter_clock, place, stated_in
 from cloud.meterdata.core.utc import Anchor, Timeline
+from tests.rig import strategies
 from tests.rig.reporting import CHANNELS, ENERGY, Reporter
 from wire.errors import MalformedError
 from wire.readings import QUALITY_MISSING, CapturedRow, Channel, Profile, Readings, Row, to_block, to_profile
@@ -68,7 +71,8 @@ def test_channels_come_in_order_with_their_values_and_codes() -> None:
     (found,) = stated_in([block]).blocks
 
     assert [channel.obis for channel in found.channels] == [channel.obis for channel in CHANNELS]
-    assert (found.rows[0].values[1], found.rows[0].qualities) == (2_300, (QUALITY_MISSING, ""))
+    (row,) = found.rows()
+    assert (row.values[1], row.qualities) == (2_300, (QUALITY_MISSING, ""))
 
 
 def test_a_channel_that_stands_twice_in_a_block_is_two_statements() -> None:
@@ -77,7 +81,7 @@ def test_a_channel_that_stands_twice_in_a_block_is_two_statements() -> None:
     blocks = stated_in([block]).blocks
 
     key = ChannelKey(ENERGY.obis, ENERGY.scaler, ENERGY.unit)
-    assert [(item.channels, item.rows[0].values) for item in blocks] == [((key,), (1,)), ((key,), (2,))]
+    assert [(item.channels, item.columns) for item in blocks] == [((key,), [[1]]), ((key,), [[2]])]
 
 
 def test_spans_cover_all_that_is_stamped_in_a_boot() -> None:
@@ -130,3 +134,32 @@ def test_a_gateway_may_report_what_its_meter_captured_before_it_came_and_not_wha
 
 def test_a_meter_whose_clock_was_never_set_is_refused_for_its_time() -> None:
     assert [item.reason for item in placed(captured(0), [Tenure(0, None, "gw-1")]).refused] == [IMPLAUSIBLE_TIME]
+
+
+timelines_of = st.lists(
+    st.builds(Anchor, strategies.ticks_ms, st.integers(0, 99), strategies.times_ms, st.booleans()), max_size=3
+).map(Timeline)
+
+
+@hypothesis.given(data=st.data(), fact=st.one_of(strategies.blocks(), strategies.profiles()), timeline=timelines_of)
+def test_instants_are_those_of_the_rows_that_are_placed(
+    data: st.DataObject, fact: Readings | Profile, timeline: Timeline
+) -> None:
+    stated = stated_in([fact])
+    gateways = st.sampled_from(["gw-1", "gw-2"])
+    spans = st.builds(Tenure, strategies.times_ms, st.one_of(st.none(), strategies.times_ms), gateways)
+    tenures = {meter: data.draw(st.lists(spans, max_size=2)) for meter in sorted(stated.meters())}
+    boots = {block.boot for block in stated.blocks if not block.by_meter}
+    known = dict.fromkeys(boots, timeline) if timeline.anchors else {}
+
+    placement = place(stated, gateway="gw-1", message=5, timelines=known, tenures=tenures)
+    found = [
+        (meter, utc_ms)
+        for block in stated.blocks
+        for meter, utc_ms in zip(
+            block.meters, instants(block, gateway="gw-1", timeline=timeline, tenures=tenures), strict=True
+        )
+        if utc_ms is not None
+    ]
+
+    assert found == [(row.meter, row.utc_ms) for row in placement.placed]
