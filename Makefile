@@ -21,7 +21,7 @@ SEED ?=
 SIM_SECONDS_CHECK ?= 10
 SIM_SECONDS_TEST ?= 120
 
-.PHONY: help demo test check lint bench fix sim clean
+.PHONY: help demo test check lint bench fix sim pictures clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -48,17 +48,23 @@ lint: $(INSTALLED) ## Check format, style, import rules and types
 	$(PYTHON_RUN) -m mypy
 
 bench: $(INSTALLED) ## Measure, as ratios against a baseline of the same run
-	@tests/rig/packages.sh mosquitto postgresql
+	@tests/rig/packages.sh $(SERVERS)
 	@$(PYTHON_RUN) -m tests.bench $(ARGS)
 
 fix: $(INSTALLED) ## Format, repair what ruff can, write the generated files anew
 	$(PYTHON_RUN) -m ruff format --quiet .
 	$(PYTHON_RUN) -m ruff check --fix .
 	$(PYTHON_RUN) -m tests.rig.requirements_table
+	$(PYTHON_RUN) -m tests.rig.catalogue_table
+	$(VENV)/bin/wattpost dashboards build
 
 sim: $(INSTALLED) ## Replay one simulated world: make sim SEED=42
 	@test -n "$(SEED)" || { echo 'make sim: which world? For example: make sim SEED=42' >&2; exit 2; }
 	$(PYTHON_RUN) -m tests.simulation.replay $(SEED)
+
+pictures: $(INSTALLED) ## Draw docs/dashboards anew, from some days of the simulated network
+	@tests/rig/packages.sh influxdb
+	@$(PYTHON_RUN) -m tests.simulation.seeing.pictures
 
 clean: ## Remove the virtual environment and all caches; data in var/ stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

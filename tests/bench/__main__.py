@@ -17,6 +17,8 @@ from tests.bench.commands import bench_commands
 from tests.bench.dlms import bench_dlms
 from tests.bench.encoding import bench_bytes_per_value
 from tests.bench.gateway_store import bench_gateway_store
+from tests.bench.influx import bench_influx
+from tests.bench.influx_size import bench_influx_size
 from tests.bench.ingest import bench_ingest
 from tests.bench.report import Section, machine, show, write_json
 from wire.runtime.clock import SystemClock
@@ -28,6 +30,8 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Section]]]] = {
     "commands": bench_commands,
     "ingest": bench_ingest,
     "dlms": bench_dlms,
+    "influx": bench_influx,
+    "influx_size": bench_influx_size,
 }
 
 

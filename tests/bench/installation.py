@@ -85,13 +85,21 @@ async def prepare_database(url: str, keys: Keys, *, meters: Iterable[str] = ()) 
 
 
 def cloud_process(
-    folder: Path, name: str, *, database: str, keys: Keys, rooms: Iterable[str], port: int, topic_root: str = "wp/1"
+    folder: Path,
+    name: str,
+    *,
+    database: str,
+    keys: Keys,
+    rooms: Iterable[str],
+    port: int,
+    topic_root: str = "wp/1",
+    more: str = "",
 ) -> ManagedProcess:
-    """Return `wattpost cloud run` beside a broker that runs, not started yet."""
+    """Return `wattpost cloud run` beside a broker that runs, not started yet; `more` is more of its configuration."""
     file = folder / f"{name}.toml"
     file.write_text(
         f'utility = "{UTILITY}"\ntopic_root = "{topic_root}"\ndatabase = "{database}"\nkeys_folder = "{keys.folder}"\n'
-        f'rooms = {json.dumps(list(rooms))}\n[broker]\nrun = "none"\nport = {port}\n'
+        f'rooms = {json.dumps(list(rooms))}\n[broker]\nrun = "none"\nport = {port}\n{more}'
     )
     return wattpost_process("cloud", "run", file, "--log-level", "warning", name=name, folder=folder)
 

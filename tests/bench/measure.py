@@ -11,6 +11,7 @@ from statistics import median, quantiles
 from typing import TypeVar
 
 Key = TypeVar("Key")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,20 +30,20 @@ def cpu_s(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
-async def in_turns(rounds: int, cases: Mapping[Key, Callable[[int], Awaitable[Spent]]]) -> dict[Key, list[Spent]]:
+async def in_turns(rounds: int, cases: Mapping[Key, Callable[[int], Awaitable[Found]]]) -> dict[Key, list[Found]]:
     """Run every case once a round, each round in the reverse order of the one before; the first round is a warm-up.
 
     Args:
         rounds: Counted rounds.
         cases: By name; called with the number of the round, from 0 for the warm-up.
     """
-    found: dict[Key, list[Spent]] = {key: [] for key in cases}
+    found: dict[Key, list[Found]] = {key: [] for key in cases}
     for number in range(rounds + 1):
         order = list(cases) if number % 2 else list(cases)[::-1]
         for key in order:
-            spent = await cases[key](number)
+            result = await cases[key](number)
             if number:
-                found[key].append(spent)
+                found[key].append(result)
     return found
 
 

@@ -103,7 +103,8 @@ def test_every_message_and_fact_type_has_a_vector() -> None:
     facts = [fact for entry in index()["messages"] for fact in entry.get("facts", [])]
     assert {message[0] for message in messages} == {kind.value for kind in Kind}
     assert {fact[0] for fact in facts} == {
-        "readings", "profile", "clock", "event", "meter-event", "receipt", "held", "entry", "health", "policy",
+        "readings", "profile", "clock", "event", "meter-event", "receipt", "held", "entry", "health", "line",
+        "policy",
     }  # fmt: skip
     effects = {message[-1][0] for message in messages if message[0] in {"command", "request"}}
     assert effects == {"disconnect", "reconnect", "limit", "read", "ping"}

@@ -35,7 +35,7 @@ from wire.topics import TopicTree
 UTILITY: Final = "demo"
 CLIENT: Final = "billing"
 SITE_START_MS: Final = 1_780_315_200_000
-"""What an accelerated site clock shows at the beginning: 2026-06-01 12:00 UTC."""
+"""What an accelerated site clock shows at the beginning unless planned otherwise: 2026-06-01 12:00 UTC."""
 BOARD_UNIT: Final = 247
 OUTPUTS_PER_BOARD: Final = 16
 FIRST_DLMS_UNIT: Final = 17
@@ -62,8 +62,12 @@ class Plan:
     meters_per_line: int = 2
     dlms_meters_each: int = 0
     """DLMS meters of a gateway, on a line of their own."""
+    dlms_gateways_count: int | None = None
+    """How many gateways, the first ones, have such a line; None for all."""
     rate: int = 1
     """How many times as fast as real time the site lives."""
+    begin_ms: int = SITE_START_MS
+    """What an accelerated clock shows at the beginning."""
     period_s: int = 2
     """Capture period, site seconds."""
     seal_after_ms: int = 200
@@ -78,6 +82,10 @@ class Plan:
     """Empty for a SQLite file in the folder."""
     influx: str = ""
     """The table `[influx]` of the handlers' configuration."""
+    monitoring: str = ""
+    """Lines of the table `[monitoring]`, without the handlers' names."""
+    rooms: tuple[str, ...] = ()
+    """Of the process `cloud`; empty for all."""
     annual_kwh: int = 3_000
     """What each household uses."""
 
@@ -132,12 +140,14 @@ class Installation:
         self.control_port = free_port()
         self.sites = [self._site(index + 1) for index in range(plan.gateways_count)]
         self.database_url = plan.database or f"sqlite:///{folder / 'cloud.db'}"
-        self.clock_text = "" if plan.rate == 1 else f"{plan.rate}@{time.time_ns() // 1_000_000}={SITE_START_MS}"
+        self.clock_text = "" if plan.rate == 1 else f"{plan.rate}@{time.time_ns() // 1_000_000}={plan.begin_ms}"
         self.clock: Clock = clock_from_text(self.clock_text)
         self.tree = TopicTree(plan.utility)
         self.keys = self._make_keys()
         self.sim = self._wattpost("sim", "run", "village.toml", "--truth", "truth.jsonl", *self._clock_option())
         self.cloud = self._wattpost("cloud", "run", "cloud.toml")
+        self.handlers: dict[str, ManagedProcess] = {}
+        """Processes of the cloud beside that one."""
         self.gateways = {site.gateway: self._gateway(site.gateway) for site in self.sites}
         script = Path(__file__).with_name("broker_process.py")
         self.broker = ManagedProcess(
@@ -152,7 +162,7 @@ class Installation:
     async def lay_out(self) -> None:
         """Write the configuration, and register everybody in the database."""
         (self.folder / "village.toml").write_text(self._village_text())
-        (self.folder / "cloud.toml").write_text(self._cloud_text())
+        self.configure("cloud", *self.plan.rooms)
         for site in self.sites:
             (self.folder / f"{site.gateway}.toml").write_text(self._gateway_text(site))
         async with open_database(self.database_url) as database:
@@ -176,8 +186,12 @@ class Installation:
             cutter_port=free_port(),
             meters=tuple(tuple(f"EM-{number}{line}-{meter:03}" for meter in per_line) for line in lines),
             dlms_port=free_port(),
-            dlms_meters=tuple(f"DM-{number}-{meter:03}" for meter in range(1, self.plan.dlms_meters_each + 1)),
+            dlms_meters=tuple(f"DM-{number}-{meter:03}" for meter in range(1, self._dlms_meters_of(number) + 1)),
         )
+
+    def _dlms_meters_of(self, number: int) -> int:
+        count = self.plan.dlms_gateways_count
+        return self.plan.dlms_meters_each if count is None or number <= count else 0
 
     def _make_keys(self) -> Keys:
         cloud, trusted = self.folder / "keys", self.folder / "trusted"
@@ -233,13 +247,25 @@ class Installation:
                 )
         return "\n".join(parts)
 
-    def _cloud_text(self) -> str:
-        plan = self.plan
-        return (
-            f'utility = "{plan.utility}"\ndatabase = "{self.database_url}"\nkeys_folder = "keys"\n'
-            f'clock = "{self.clock_text}"\n[broker]\nrun = "{"none" if plan.broker_alone else plan.broker}"\n'
-            f'port = {self.broker_port}\nprotocol = "{plan.protocol}"\nstate_folder = "broker"\n{plan.influx}'
+    def configure(self, name: str, *rooms: str, influx: str | None = None, clock: str | None = None) -> str:
+        """Write the configuration of a process of the cloud and return the file's name.
+
+        Args:
+            name: Of the file, and of the process in the operating picture.
+            rooms: What it does; none for everything.
+            influx: The table `[influx]`; None for that of the plan.
+            clock: None for the site's.
+        """
+        plan, file = self.plan, f"{name}.toml"
+        (self.folder / file).write_text(
+            (f"rooms = {json.dumps(rooms)}\n" if rooms else "")
+            + f'utility = "{plan.utility}"\ndatabase = "{self.database_url}"\nkeys_folder = "keys"\n'
+            f'clock = "{self.clock_text if clock is None else clock}"\n'
+            f'[broker]\nrun = "{"none" if plan.broker_alone else plan.broker}"\n'
+            f'port = {self.broker_port}\nprotocol = "{plan.protocol}"\nstate_folder = "broker"\n'
+            f'[monitoring]\nhandler = "{name}"\n{plan.monitoring}{plan.influx if influx is None else influx}'
         )
+        return file
 
     def _gateway_text(self, site: Site) -> str:
         plan = self.plan
@@ -290,6 +316,12 @@ class Installation:
     def _gateway(self, name: str) -> ManagedProcess:
         return self._wattpost("gateway", "run", f"{name}.toml", name=name)
 
+    def handler(self, name: str, *rooms: str) -> ManagedProcess:
+        """Return one more process of the cloud, with some of the rooms, which `start` starts with the others."""
+        process = self._wattpost("cloud", "run", self.configure(name, *rooms), name=name)
+        self.handlers[name] = process
+        return process
+
     def _clock_option(self) -> tuple[str, ...]:
         return ("--clock", self.clock_text) if self.clock_text else ()
 
@@ -298,6 +330,7 @@ class Installation:
         yield self.sim
         yield self.broker
         yield self.cloud
+        yield from self.handlers.values()
         yield from self.gateways.values()
 
     async def start(self, *processes: ManagedProcess) -> None:
@@ -314,7 +347,8 @@ class Installation:
             await self.start(*self.gateways.values())
 
     def _servers(self) -> tuple[ManagedProcess, ...]:
-        return (self.broker, self.cloud) if self.plan.broker_alone else (self.cloud,)
+        brokers = (self.broker,) if self.plan.broker_alone else ()
+        return (*brokers, self.cloud, *self.handlers.values())
 
     def close(self) -> None:
         """Kill whatever still runs."""
@@ -370,6 +404,12 @@ class Installation:
         """Restore a gateway's network."""
         self.control(command="cutter", cutter=gateway, restore=True)
 
+    def open_account(self, account: str, meter: str, *, price: str) -> None:
+        """Open an account without credit on the command line, so that its household becomes dark."""
+        register_wh = int(self.state(meter)["energy_wh"])
+        terms = ("--price", price, "--opening-wh", str(register_wh))
+        self.wattpost("cloud", "open-account", "cloud.toml", account, "--meter", meter, *terms)
+
     async def transact(self, work: Callable[[sa.Connection], T]) -> T:
         """Run a transaction on the cloud's database, again while the database is away; `work` may be repeated."""
         deadline_s = time.monotonic() + DATABASE_WAIT_S
@@ -404,13 +444,18 @@ class Installation:
             assert time.monotonic() < deadline_s, f"{what} did not come about within {seconds_max:g} s"
             await asyncio.sleep(0.2)
 
-    def wattpost(self, *arguments: str | Path, seconds_max: float = 60.0) -> str:
+    def wattpost(self, *arguments: str | Path) -> str:
         """Run a short `wattpost` command in the folder and return what it printed."""
+        process = self.tool(*arguments)
+        assert process.exit_code == 0, process.log_text()
+        return process.out_path.read_text()
+
+    def tool(self, *arguments: str | Path, seconds_max: float = 60.0) -> ManagedProcess:
+        """Run a short `wattpost` command in the folder to its end, whatever that is."""
         process = wattpost_process(*arguments, name=f"tool-{time.monotonic_ns()}", folder=self.folder)
         process.start()
         process.wait_until(lambda: not process.running, what="the end of the command", seconds_max=seconds_max)
-        assert process.exit_code == 0, process.log_text()
-        return process.out_path.read_text()
+        return process
 
 
 Install = Callable[[Plan], Awaitable[Installation]]

@@ -118,8 +118,7 @@ class Box(Machine):
     def report_health(self) -> None:
         """The shell reports how it is."""
         if self.is_on:
-            metrics = [("rows_count", len(self.truth.sure))]
-            self.submit(lambda station, now: station.on_health("", metrics, now))
+            self.submit(lambda station, now: station.on_health((), {}, now))
 
     def _handle_at(self, time_ms: int) -> None:
         if self._handling_at_ms is None:

@@ -26,6 +26,7 @@ from cloud.meterdata.adapters.projector import project
 from cloud.prepaid.adapters.closing import close_due
 from cloud.prepaid.core.closing import ClosingRules
 from cloud.registry import Registry
+from cloud.tally import Tally
 from tests.simulation.agenda import Agenda
 from tests.simulation.disk import Disk, Image
 from tests.simulation.network import Network
@@ -68,7 +69,10 @@ class Cloud:
 
     intake_class = Intake
 
-    def __init__(self, agenda: Agenda, network: Network, options: Options, folder: Path) -> None:
+    def __init__(
+        self, agenda: Agenda, network: Network, options: Options, folder: Path, *, tally: Tally | None = None
+    ) -> None:
+        self.tally = tally
         self.clock = CloudClock(agenda)
         self.disk = Disk(folder, "cloud")
         self.disk.path.write_bytes(_empty_database())
@@ -120,6 +124,7 @@ class Cloud:
             on_committed=self.wake,
             # Some work beside the commands room in one process, others leave the receipts to its cursor.
             on_receipts=self._on_receipts if self._rng.random() < HANDLERS_THAT_LISTEN else None,
+            tally=self.tally,
         )
 
     def _on_receipts(self, connection: sa.Connection, receipts: Sequence[tuple[str, Receipt]]) -> Callable[[], None]:

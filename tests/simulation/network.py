@@ -6,7 +6,7 @@ Nothing that is handed to it is promised to arrive; what does arrive keeps its t
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.simulation.agenda import Agenda
 from tests.simulation.options import Options
@@ -56,6 +56,10 @@ class Network:
     def is_cut(self, party: str) -> bool:
         """Tell whether a party is cut off."""
         return not self.calm and self._agenda.now_ms < self._cut_until_ms.get(party, 0)
+
+    def slow_down(self, *, delay_ms_max: int) -> None:
+        """Let messages take as long as this from now on."""
+        self._options = replace(self._options, delay_ms_max=delay_ms_max)
 
     def send(self, sender: str, topic: str, payload: bytes) -> None:
         """Publish a message."""
