@@ -28,7 +28,7 @@ from tests.rig.ports import free_port
 ROUNDS = 4
 FED = 160
 """Batches that a round feeds."""
-LONGER, SHORTER = "32 batches a step", "one batch a step"
+LONGER, SHORTER = "64 batches a step", "one batch a step"
 
 
 async def bench_influx() -> list[Section]:

@@ -32,7 +32,9 @@ from wire.errors import WireError
 from wire.facts import Event, Health, LineHealth, MeterEvent, Receipt, UpFact
 from wire.readings import Profile, Readings
 
-MESSAGES_PER_STEP_MAX = 32
+MESSAGES_PER_STEP_MAX = 64
+MESSAGES_PER_WRITE = 16
+"""So many become lines while the server takes those of the ones before."""
 UNLISTED_TOLD_MAX = 100
 """Names that are told of; a gateway gone wild could invent any number."""
 
@@ -157,16 +159,31 @@ class Feeder:
         taken = await self._database.transact(take)
         if not taken:
             return False
-        # Transactions only look things up: on SQLite the head-end waits for them.
-        messages = await asyncio.to_thread(read, taken.messages(), meters=self._meters, failures=self._failures)
-        self._note_unlisted(messages)
-        known = await self._database.transact(lambda connection: known_of(connection, messages))
-        await self._outlet.send(await asyncio.to_thread(self._lines, taken, messages, known))
+        messages = taken.messages()
+        # Events of one instant are counted together where meters have no series, so these stay together.
+        size = MESSAGES_PER_WRITE if self._meters else max(1, len(messages))
+        sending: asyncio.Task[None] | None = None
+        try:
+            for first in range(0, len(messages), size):
+                # While the server takes some lines the next ones are made.
+                lines = await self._lines(taken, messages[first : first + size])
+                if sending is not None:
+                    await sending
+                sending = asyncio.create_task(self._outlet.send(lines), name="feeder write")
+            if sending is not None:
+                await sending
+        finally:
+            if sending is not None:
+                sending.cancel()
         await self._database.transact(lambda connection: settle(connection, taken))
         return True
 
-    def _lines(self, taken: Taken, messages: Read, known: Known) -> list[str]:
-        return lines_of(taken, messages, known, meters=self._meters, failures=self._failures)
+    async def _lines(self, taken: Taken, followed: Sequence[Followed]) -> list[str]:
+        # Transactions only look things up: on SQLite the head-end waits for them.
+        messages = await asyncio.to_thread(read, followed, meters=self._meters, failures=self._failures)
+        self._note_unlisted(messages)
+        known = await self._database.transact(lambda connection: known_of(connection, messages))
+        return await asyncio.to_thread(lines_of, taken, messages, known, meters=self._meters, failures=self._failures)
 
     def _note_unlisted(self, messages: Read) -> None:
         """Count metrics that are left out, and tell of each once: a gateway may be newer than this program."""

@@ -300,6 +300,7 @@ async def test_the_command_says_what_it_wrote(
     config.write_text(
         f'utility = "{UTILITY}"\ndatabase = "{database_url}"\nkeys_folder = "keys"\n'
         f'[influx]\nurl = "{influx.url}"\ndatabase = "{copy}"\norg = "{ORG}"\ntoken_file = "{token}"\n'
+        "detail_days = 3650\nhistory_days = 36500\n"
     )
     period = ("--from", "2024-10-05", "--until", "2024-10-05T06:00")
 
