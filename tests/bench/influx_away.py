@@ -52,7 +52,7 @@ async def _start(stack: AsyncExitStack, bench: Bench) -> dict[str, Cloud]:
 
 
 def _table(url: str, copy: str) -> str:
-    return f'[influx]\nurl = "{url}"\ndatabase = "{copy}"\ndialect = "v1"\n'
+    return f'[influx]\nurl = "{url}"\ndatabase = "{copy}"\ndialect = "v1"\ndetail_days = 3650\n'
 
 
 async def _burst(cloud: Cloud, number: int) -> float:

@@ -141,7 +141,10 @@ class InfluxServer:
         """Return the same for the v2 endpoint; the database must be there."""
         path = self.folder / "token"
         path.write_text(self.token)
-        return f'[influx]\nurl = "{self.url}"\ndatabase = "{database}"\norg = "{ORG}"\ntoken_file = "{path}"\n'
+        return (
+            f'[influx]\nurl = "{self.url}"\ndatabase = "{database}"\norg = "{ORG}"\ntoken_file = "{path}"\n'
+            "detail_days = 3650\nhistory_days = 36500\n"
+        )
 
     def write(self, lines: str, *, database: str, retention: str) -> None:
         """Write lines past the endpoint, as somebody else might; times in milliseconds."""
