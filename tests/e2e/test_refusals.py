@@ -16,6 +16,7 @@ from paho.mqtt import publish
 from cloud import schema
 from cloud.headend.adapters.down_facts import send_down
 from cloud.keys import register_key, revoke_key
+from cloud.meterdata.adapters.queries import presence
 from tests.rig.installation import Install, Installation, Plan
 from tests.rig.parties import CLIENT, PARTIES, UTILITY
 from tests.rig.ports import LOOPBACK
@@ -425,6 +426,10 @@ async def test_random_bytes_stop_no_gateway(installation: Installation, attacker
     down = [installation.tree.down("gw-1", kind) for kind in (Kind.WELCOME, Kind.ACK, Kind.FACTS, Kind.COMMAND)]
     before = memory_of(installation)
     sends = [(rng.choice(down), rng.randbytes(rng.randrange(300))) for _ in range(RANDOM_COUNT // 3)]
+    # Nobody hears what is sent before the gateway has subscribed, which it does before it says hello.
+    await installation.until_committed(
+        lambda connection: any(item.hello_at_ms for item in presence(connection, UTILITY)), what="the gateway's hello"
+    )
     await throw(attacker, sends)
     await installation.until(
         lambda: gateway_refusals(installation).total() >= len(sends), what="the refusal of everything"
