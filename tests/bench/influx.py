@@ -26,9 +26,9 @@ from tests.rig.influx import InfluxServer
 from tests.rig.ports import free_port
 
 ROUNDS = 4
-FED = 160
-"""Batches that a round feeds."""
-LONGER, SHORTER = "64 batches a step", "one batch a step"
+FED = 3 * MESSAGES_PER_STEP_MAX
+"""Batches that a round feeds, in whole steps: a step that went beyond would take from the rounds after it."""
+LONGER, SHORTER = f"{MESSAGES_PER_STEP_MAX} batches a step", "one batch a step"
 
 
 async def bench_influx() -> list[Section]:

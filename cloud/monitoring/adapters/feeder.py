@@ -32,8 +32,8 @@ from wire.errors import WireError
 from wire.facts import Event, Health, LineHealth, MeterEvent, Receipt, UpFact
 from wire.readings import Profile, Readings
 
-MESSAGES_PER_STEP_MAX = 64
-MESSAGES_PER_WRITE = 16
+MESSAGES_PER_STEP_MAX = 100
+MESSAGES_PER_WRITE = 20
 """So many become lines while the server takes those of the ones before."""
 UNLISTED_TOLD_MAX = 100
 """Names that are told of; a gateway gone wild could invent any number."""
